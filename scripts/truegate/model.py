@@ -134,12 +134,12 @@ class Criterion:
     """One acceptance criterion of a policy.
 
     Counts unwaived findings when `select` is given (field -> accepted values), else reads the measurement
-    named `id`. `kind` says what a miss means: failed, incomplete or unreliable.
+    named `id`. `kind` says what a miss means: failed, incomplete or unreliable. No `limit`: reported, not gated.
     """
 
     id: str
     op: Literal["<=", ">="]
-    limit: float | int
+    limit: float | int | None
     unit: str
     kind: ReasonKind
     origin: str
@@ -166,6 +166,17 @@ class Waiver:
 
 
 @dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A path (glob) that no check reads, accepted like a waiver; `origin` is its place in truegate.toml."""
+
+    path: str
+    reason: str
+    approver: str
+    expires: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The effective criteria and waivers of one run."""
 
@@ -175,6 +186,7 @@ class Policy:
     waivers: tuple[Waiver, ...] = ()
     waiver_max_days: dict[str, int] | None = None
     unused_waivers: Literal["warn", "fail"] = "warn"
+    exclusions: tuple[Exclusion, ...] = ()
     settings: dict[str, Any] | None = None
 
 
@@ -235,7 +247,7 @@ class Meta:
 class CriterionOutcome:
     id: str
     op: str
-    limit: float | int
+    limit: float | int | None
     measured: float | int | None
     unit: str
     status: Status

@@ -1,0 +1,73 @@
+"""Mask secrets in bytes: as they are, and in the encodings in which tools echo them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, quote_plus
+
+MASK = b"***"
+MIN_LENGTH = 6  # masking shorter values would mangle ordinary text
+
+
+class Masker:
+    """Replaces every known secret and counts the replacements by variable name."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self.counts: dict[str, int] = {}
+        self._names: dict[bytes, str] = {}
+        for name, value in sorted(secrets.items()):
+            for form in _forms(value):
+                self._names.setdefault(form, name)
+        longest_first = sorted(self._names, key=lambda form: (-len(form), form))
+        self._pattern = re.compile(b"|".join(map(re.escape, longest_first))) if longest_first else None
+        self.longest = max(map(len, longest_first), default=0)
+
+    def mask(self, data: bytes) -> bytes:
+        """Give `data` with each secret replaced."""
+        return self._pattern.sub(self._replace, data) if self._pattern else data
+
+    def mask_text(self, text: str) -> str:
+        """Give `text` with each secret replaced."""
+        return self.mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+    def cut(self, data: bytes) -> tuple[bytes, bytes]:
+        """Split a stream's buffer into a masked part that is safe to write and a rest that may hold half a secret."""
+        if not self._pattern:
+            return data, b""
+        edge = max(0, len(data) - self.longest + 1)
+        for match in self._pattern.finditer(data):
+            if match.start() < edge < match.end():
+                edge = match.end()
+        return self.mask(data[:edge]), data[edge:]
+
+    def _replace(self, match: re.Match[bytes]) -> bytes:
+        name = self._names[match.group()]
+        self.counts[name] = self.counts.get(name, 0) + 1
+        return MASK
+
+
+def _forms(value: str) -> set[bytes]:
+    forms: set[bytes] = set()
+    for part in {value, value.strip(), *value.splitlines()}:
+        raw = part.encode("utf-8", "surrogateescape")
+        if len(raw) < MIN_LENGTH or len(set(raw)) <= 2:  # noqa: PLR2004  "aaaaaa" or "ababab" is no secret
+            continue
+        escaped = json.dumps(part)[1:-1]
+        html = escaped.translate({ord(c): f"\\u00{ord(c):02x}" for c in "<>&"})  # as Go writes JSON
+        texts = {escaped, html, json.dumps(part, ensure_ascii=False)[1:-1], quote_plus(part, errors="replace")}
+        texts |= {quote(part, safe="", errors="replace"), quote(part, errors="replace"), raw.hex(), raw.hex().upper()}
+        texts |= {re.sub(r"%[0-9A-F]{2}", lambda m: m.group().lower(), text) for text in list(texts) if "%" in text}
+        forms |= {raw, *(text.encode("utf-8", "surrogateescape") for text in texts)}
+        for offset in range(3):
+            forms |= _base64_inside(raw, offset)
+    return {form for form in forms if len(form) >= MIN_LENGTH}
+
+
+def _base64_inside(raw: bytes, offset: int) -> set[bytes]:
+    """Give the base64 characters that `raw` alone decides when it starts `offset` bytes into a group of three."""
+    start = (0, 2, 3)[offset]
+    end = (offset + len(raw)) * 8 // 6
+    return {encode(b"\0" * offset + raw)[start:end] for encode in (base64.b64encode, base64.urlsafe_b64encode)}

@@ -1,0 +1,89 @@
+"""The effective criteria and waivers of one run, from the configuration and its schema."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from truegate.config import FILE_NAME, Config, leaves
+from truegate.errors import ConfigError
+from truegate.model import Criterion, Exclusion, Policy, Waiver
+from truegate.toml import line_of, read_toml
+
+
+def build_policy(check: str, config: Config) -> Policy:
+    """Give the policy of `check`; raises ConfigError when waivers.toml is unsound."""
+    max_days = {k.rsplit(".", 1)[1]: v for k, v in config.values.items() if k.startswith("waivers.max_days.")}
+    settings = {k: config[k] for k, _ in leaves() if k.startswith(f"{check}.") and ".criteria." not in k}
+    return Policy(
+        check=check,
+        owner=config["target.owner"],
+        criteria=tuple(_criteria(check, config)),
+        waivers=tuple(waiver for waiver in _waivers(config) if waiver.check == check),
+        waiver_max_days=max_days,
+        unused_waivers=config["waivers.unused"],
+        exclusions=tuple(_exclusions(config)),
+        settings=settings | {"target.version": config.get("target.version")},
+    )
+
+
+def _criteria(check: str, config: Config) -> list[Criterion]:
+    criteria = []
+    for key, node in leaves():
+        if not key.startswith(f"{check}.criteria."):
+            continue
+        spec = node["x-criterion"]
+        limit, default = _limit(spec, config[key]), _limit(spec, node["default"])
+        criteria.append(
+            Criterion(
+                id=key.rsplit(".", 1)[1],
+                op=spec["op"],
+                limit=limit,
+                unit=spec["unit"],
+                kind=spec["kind"],
+                origin=config.origins[key],
+                default=default,
+                looser_than_default=_looser(spec["op"], limit, default),
+                next_step=spec["next_step"],
+                select=spec.get("select"),
+            )
+        )
+    return criteria
+
+
+def _limit(spec: dict[str, Any], value: Any) -> float | int | None:
+    """Give the limit that a configured value stands for; `none` is no limit."""
+    word = str(value).lower() if isinstance(value, (bool, str)) else None
+    chosen = spec.get("limits", {}).get(word, value) if word is not None else value
+    return None if chosen == "none" else chosen
+
+
+def _looser(op: str, limit: float | None, default: float | None) -> bool:
+    if limit is None or default is None:
+        return limit is None and default is not None
+    return limit > default if op == "<=" else limit < default
+
+
+def _waivers(config: Config) -> list[Waiver]:
+    path = config.folder("waivers.file")
+    if not path.exists():
+        if config.origins["waivers.file"] != "default":
+            raise ConfigError(f"{path} is missing", "write it, or take `file` out of [waivers]")
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    rows = read_toml(path, "waivers").get("waiver", [])
+    return [
+        Waiver(**{"ticket": "", **row}, file=path.name, line=line_of(text, ("waiver", index)) or 0)
+        for index, row in enumerate(rows)
+    ]
+
+
+def _exclusions(config: Config) -> list[Exclusion]:
+    rows = config["exclude"]
+    path = config.target_dir / FILE_NAME
+    text = path.read_text(encoding="utf-8", errors="replace") if rows and path.exists() else ""
+    found = []
+    for index, row in enumerate(rows):
+        date.fromisoformat(row["expires"])
+        found.append(Exclusion(**row, origin=f"{FILE_NAME}:{line_of(text, ('exclude', index)) or '?'}"))
+    return found

@@ -1,0 +1,192 @@
+"""Start a process, watch it, end it with its whole group. The only module that starts processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from truegate.errors import EvidenceError, InconclusiveError
+from truegate.masking import Masker
+from truegate.progress import Progress
+
+LOG_LIMIT_BYTES = 8 * 1024 * 1024  # a tool that writes a gigabyte of errors must not fill the disk
+GRACE_SECONDS = 2.0
+# Proxies and certificates are how a tool reaches the network at all; nothing else of ours reaches a tool.
+NETWORK_ENV = (
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RawRun:
+    """What one process did. `exit_code` is negative for a signal; `stdout` and `stderr` are log files."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    started_at: str
+    seconds: float
+    stdout: Path
+    stderr: Path
+    timed_out: bool
+
+
+def clean_environment(home: Path, passed: Sequence[str] = ()) -> dict[str, str]:
+    """Give the whole environment of a tool: a home of ours, fixed language and time zone, and `passed` by name."""
+    home.mkdir(parents=True, exist_ok=True)
+    env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_COLOR": "1"}
+    env |= {"HOME": str(home), "TMPDIR": str(home)}
+    return env | {name: os.environ[name] for name in passed if name in os.environ}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout_seconds: float,
+    logs: Path,
+    masker: Masker,
+    progress: Progress | None = None,
+) -> RawRun:
+    """Run `argv` in its own process group until it ends or its time is over.
+
+    `logs` is the stem of the two log files (`.stdout`, `.stderr`), masked and bounded. Whatever is left of the
+    group afterwards is killed, on time-out and on Ctrl-C too. Raises InconclusiveError when it can't be started.
+    """
+    stdout, stderr = logs.with_name(logs.name + ".stdout"), logs.with_name(logs.name + ".stderr")
+    started_at, begin = datetime.now(UTC), time.monotonic()
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise InconclusiveError(
+            f"{argv[0]} can't be started: {error.strerror}", "inv tools shows where each tool was found and from where"
+        ) from error
+    lost: list[OSError] = []
+    readers = [
+        threading.Thread(target=_keep, args=(pipe, path, masker, lost), daemon=True)
+        for pipe, path in ((process.stdout, stdout), (process.stderr, stderr))
+    ]
+    timed_out = False
+    try:
+        for reader in readers:
+            reader.start()
+        timed_out = not _wait(process, timeout_seconds, progress)
+    finally:
+        _end_group(process)
+        for reader in readers:
+            reader.join(GRACE_SECONDS)  # a child that left the group may still hold the pipe
+    if lost:
+        raise EvidenceError(
+            f"the log {lost[0].filename or logs} can't be written: {lost[0].strerror}", "make room, then run again"
+        )
+    return RawRun(
+        tuple(masker.mask_text(part) for part in argv),
+        process.returncode,
+        started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        round(time.monotonic() - begin, 3),
+        stdout,
+        stderr,
+        timed_out,
+    )
+
+
+def output(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_seconds: float = 30) -> tuple[int, str]:
+    """Run a short question such as `--version`; gives exit code and standard output with standard error behind it."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout_seconds,
+            check=False,
+            start_new_session=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return -1, str(error)
+    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+def shown(argv: Sequence[str]) -> str:
+    """Give `argv` as one line that a shell would read back."""
+    return shlex.join(argv)
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """Give the last lines of a log file."""
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - 64 * 1024))
+        return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_seconds: float, progress: Progress | None) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return process.poll() is not None
+        try:
+            process.wait(min(left, 1.0))
+        except subprocess.TimeoutExpired:
+            if progress:
+                progress.tick()
+        else:
+            return True
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the process group: politely while its leader lives, then for certain, so that no child outlives the run."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _keep(pipe: IO[bytes] | None, path: Path, masker: Masker, lost: list[OSError]) -> None:
+    """Copy a pipe to a file, masked as it passes; past the limit or a full disk go on reading, so the tool can end."""
+    if pipe is None:
+        return
+    with pipe:
+        try:
+            with path.open("wb") as log:
+                _copy(pipe, log, masker)
+        except OSError as error:
+            lost.append(error)
+            while pipe.read(64 * 1024):
+                continue
+
+
+def _copy(pipe: IO[bytes], log: IO[bytes], masker: Masker) -> None:
+    rest, written, dropped = b"", 0, 0
+    while chunk := pipe.read1(64 * 1024):  # type: ignore[attr-defined]
+        if written >= LOG_LIMIT_BYTES:
+            dropped += len(chunk)
+            continue
+        part, rest = masker.cut(rest + chunk)
+        written += log.write(part)
+    log.write(masker.mask(rest))
+    if dropped:
+        log.write(f"\n[truegate: {dropped} more bytes were not kept]\n".encode())

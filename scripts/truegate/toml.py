@@ -1,0 +1,120 @@
+"""Read the TOML files that a team owns and check them against their schema, all errors at once."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from truegate.errors import ConfigError
+
+KIT_ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """Give the schema `schemas/<name>.schema.json`."""
+    path = KIT_ROOT / "schemas" / f"{name}.schema.json"
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is missing", "copy the folder schemas/ together with the rest of the kit") from error
+    return loaded
+
+
+def read_toml(path: Path, schema_name: str) -> dict[str, Any]:
+    """Read and check `path`; raises ConfigError that names every fault with its place in the file."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+        data = _plain(tomllib.loads(text))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8", "save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}", "mend that place") from error
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}", "mend its permissions") from error
+    faults = list(schema_faults(data, schema_name))
+    if faults:
+        places = "\n".join(f"  {path.name}{_line(text, where)}: {fault}" for where, fault in faults)
+        raise ConfigError(f"{path} has {len(faults)} error(s):\n{places}", "inv config.sample prints every key")
+    return dict(data)
+
+
+def schema_faults(data: Any, schema_name: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Give each fault as its path in the file and a sentence."""
+    import jsonschema  # noqa: PLC0415  87 ms that `inv --list` need not pay
+
+    checker = jsonschema.FormatChecker(formats=["date"])
+    validator = jsonschema.Draft202012Validator(schema(schema_name), format_checker=checker)
+    for error in sorted(validator.iter_errors(data), key=lambda e: [str(part) for part in e.absolute_path]):
+        path = tuple(error.absolute_path)
+        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+            known = list(error.schema.get("properties", {}))
+            for key in sorted(set(error.instance) - set(known)):
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+                yield (*path, key), f"unknown key {_dotted((*path, key))!r}{hint}"
+        else:
+            expected = error.schema.get("x-expects")
+            message = f"{error.instance!r} is not {expected}" if expected else error.message
+            yield path, f"{_dotted(path)}: {message}"
+    for path, value in _leaves(data, ()):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield path, f"{_dotted(path)}: {value} is no limit"
+
+
+def line_of(text: str, path: tuple[str | int, ...]) -> int | None:
+    """Find the 1-based line of `path` in the TOML `text`: table headers, array tables and keys as people write them."""
+    tables = [str(part) for part in path if isinstance(part, str)]
+    index = next((part for part in path if isinstance(part, int)), None)
+    best, current, seen = None, [""], -1
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line)
+        if header:
+            current = [part.strip(" \"'") for part in header.group(2).split(".")]
+            if header.group(1) == "[[" and current == tables[: len(current)]:
+                seen += 1
+            if current == tables[: len(current)] and (index is None or seen == index):
+                best = number
+            continue
+        key = re.match(r"\s*([\w.\"'-]+)\s*=", line)
+        if key and (index is None or seen == index):
+            here = ([] if current == [""] else current) + [part.strip("\"'") for part in key.group(1).split(".")]
+            if here == tables[: len(here)]:
+                best = number
+                if here == tables:
+                    break
+    return best
+
+
+def _line(text: str, path: tuple[str | int, ...]) -> str:
+    number = line_of(text, path)
+    return f":{number}" if number else ""
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "(top level)"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
+
+
+def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if isinstance(value, (dict, list)):
+        for key, item in items:
+            yield from _leaves(item, (*path, key))
+    else:
+        yield path, value

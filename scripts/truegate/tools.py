@@ -1,0 +1,163 @@
+"""The tools table: which external tools there are, where each was found, and what its exit codes mean."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from truegate import runner
+from truegate.errors import ConfigError, InconclusiveError
+from truegate.toml import KIT_ROOT
+
+TOOLS_DIR = KIT_ROOT / ".tools"
+CACHE = TOOLS_DIR / "seen.json"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One row of tools.toml."""
+
+    name: str
+    purpose: str
+    homepage: str
+    minimum: str
+    pinned: str
+    version_argv: tuple[str, ...]
+    version_pattern: str
+    exit_codes: Mapping[str, str]
+    sources: tuple[Mapping[str, str], ...]
+    refused: Mapping[str, str]
+    pass_env: tuple[str, ...]
+    steering_env: tuple[str, ...]
+    steering_files: tuple[str, ...]
+    unverified: bool
+
+    def exit_meaning(self, code: int | None, *, timed_out: bool = False) -> str:
+        """Say what an exit code means; one that the table lacks is an error."""
+        if timed_out:
+            return "killed at its time limit"
+        if code is not None and code < 0:
+            return f"killed by signal {-code}"
+        return self.exit_codes.get(str(code), f"unknown exit code {code}: an error")
+
+
+@dataclass(frozen=True)
+class FoundTool:
+    """A tool that may be used: `version` in range and not refused."""
+
+    tool: Tool
+    path: Path
+    version: str
+    sha256: str
+    source: str
+
+
+@functools.cache
+def table() -> dict[str, Tool]:
+    """Read tools.toml."""
+    rows = tomllib.loads(Path(__file__).with_name("tools.toml").read_text(encoding="utf-8"))
+    return {name: _row(name, row) for name, row in rows.items()}
+
+
+def _row(name: str, row: dict[str, Any]) -> Tool:
+    lists = ("pass_env", "steering_env", "steering_files", "version_argv", "sources")
+    fields = {"refused": {}, "unverified": False} | row | {key: tuple(row.get(key, ())) for key in lists}
+    return Tool(name=name, **fields)
+
+
+def find(name: str, configured: Mapping[str, str] | None = None) -> FoundTool:
+    """Find the tool `name`: the configured path, PATH, then `.tools/`.
+
+    Never downloads. Raises InconclusiveError that says how to install what is missing, too old or refused.
+    """
+    tool, refusals = table()[name], []
+    for path, source in _places(tool, configured or {}):
+        version, sha256 = _identify(tool, path)
+        fault = _fault(tool, version)
+        if fault is None and version:
+            return FoundTool(tool, path, version, sha256, source)
+        refusals.append(f"{path} {fault}")
+    what = "; ".join(refusals) or "not found on PATH nor under .tools/"
+    raise InconclusiveError(f"{name} is missing: {what}", f"inv tools.install --name {name}  (or see {tool.homepage})")
+
+
+def _places(tool: Tool, configured: Mapping[str, str]) -> list[tuple[Path, str]]:
+    if tool.name in configured:
+        return [(Path(configured[tool.name]).expanduser().absolute(), "truegate.toml")]
+    places = []
+    if on_path := shutil.which(tool.name):
+        places.append((Path(on_path), "PATH"))
+    installed = TOOLS_DIR / tool.name / "bin" / tool.name
+    if installed.exists():
+        notes = [source.get("note", "") for source in tool.sources if source["kind"] in {"wheel", "go"}]
+        repack = " (repack)" if any("repack" in note for note in notes) else ""
+        places.append((installed, f".tools{repack}"))
+    return places
+
+
+def _fault(tool: Tool, version: str | None) -> str | None:
+    if version is None:
+        return "does not tell its version"
+    if version in tool.refused:
+        return f"{version} is refused: {tool.refused[version]}"
+    if _order(version) < _order(tool.minimum):
+        return f"{version} is older than {tool.minimum}"
+    return None
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _identify(tool: Tool, path: Path) -> tuple[str | None, str]:
+    """Ask a program for its version and hash it, remembered by path, size and time: both take long for 175 MB."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None, ""
+    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+    seen = _cached()
+    if key not in seen:
+        with tempfile.TemporaryDirectory() as work:
+            env = runner.clean_environment(Path(work))
+            _, text = runner.output([str(path), *tool.version_argv], cwd=Path(work), env=env)
+        match = re.search(tool.version_pattern, text)
+        with path.open("rb") as program:
+            digest = hashlib.file_digest(program, "sha256").hexdigest()
+        seen[key] = [match.group(1) if match else None, digest]
+        _remember(seen)
+    version, digest = seen[key]
+    return version, digest
+
+
+def _cached() -> dict[str, Any]:
+    try:
+        cached: dict[str, Any] = json.loads(CACHE.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cached
+
+
+def _remember(seen: Mapping[str, Any]) -> None:
+    if not os.access(TOOLS_DIR, os.W_OK):
+        return  # a read-only checkout asks again each time
+    part = CACHE.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(seen, indent=1), encoding="utf-8")
+    part.replace(CACHE)
+
+
+def row(name: str) -> Tool:
+    """Give the row of `name`; raises ConfigError for a tool that the table lacks."""
+    if name not in table():
+        raise ConfigError(f"no tool is named {name!r}", f"choose from: {', '.join(table())}")
+    return table()[name]
