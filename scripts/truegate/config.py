@@ -102,14 +102,15 @@ def _load_profile(root: Path, profile: str | None) -> dict[str, str]:
         raise ConfigError(f"the profile {profile!r} is no name", "use lower-case letters, digits and dashes")
     if not path.exists():
         return {}
-    from dotenv.parser import parse_stream  # noqa: PLC0415  only with a profile
+    from dotenv.parser import parse_stream
 
     with path.open(encoding="utf-8") as stream:
         bindings = list(parse_stream(stream))
     bad = [str(binding.original.line) for binding in bindings if binding.error]
     if bad:
         raise ConfigError(
-            f"{path.name}: line {', '.join(bad)} can't be read (a quote left open?)", "close the quote or add NAME=value"
+            f"{path.name}: line {', '.join(bad)} can't be read (a quote left open?)",
+            "close the quote or add NAME=value",
         )
     read = {b.key: b.value or "" for b in bindings if b.key}
     for name, value in read.items():

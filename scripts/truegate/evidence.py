@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import shutil
@@ -14,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from truegate import __version__, jsonio, runner
 from truegate.config import Config
@@ -22,9 +21,10 @@ from truegate.errors import EvidenceError, InconclusiveError, KitError
 from truegate.masking import Masker
 from truegate.model import FileRecord, Meta, Policy, Reason, Step, Target, from_json, to_json
 from truegate.progress import Progress
+from truegate.remembered import sha256_of
 from truegate.tools import FoundTool
 
-MASK_CHUNK_BYTES = 64 * 1024 * 1024
+T = TypeVar("T")
 
 
 class RunFolder:
@@ -210,23 +210,18 @@ def hash_files(folder: Path) -> Iterator[FileRecord]:
             yield FileRecord(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
 
 
-def sha256_of(path: Path) -> str:
-    """Hash one file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def read_meta(folder: Path) -> Meta:
     """Read meta.json; raises EvidenceError when it is missing or invalid."""
-    return _read(folder / "meta.json", Meta)
+    return read_record(folder / "meta.json", Meta)
 
 
 def read_policy(folder: Path) -> Policy:
     """Read policy.json; raises EvidenceError when it is missing or invalid."""
-    return _read(folder / "policy.json", Policy)
+    return read_record(folder / "policy.json", Policy)
 
 
-def _read(path: Path, cls: type[Any]) -> Any:
+def read_record(path: Path, cls: type[T]) -> T:
+    """Read one JSON file of a run folder as `cls`; raises EvidenceError when it is missing or invalid."""
     try:
         return from_json(cls, jsonio.load(path))
     except (KitError, TypeError, KeyError, ValueError) as error:
@@ -245,7 +240,9 @@ def describe_target(config: Config) -> Target:
         if code != 0:
             return Target(config.target_name, None, None, config.get("target.url"))
         code, changes = runner.output([*git, "status", "--porcelain", "--no-renames"], cwd=root, env=env)
-    return Target(config.target_name, commit.strip(), bool(changes.strip()) if code == 0 else None, config.get("target.url"))
+    return Target(
+        config.target_name, commit.strip(), bool(changes.strip()) if code == 0 else None, config.get("target.url")
+    )
 
 
 def rfc3339(moment: datetime) -> str:

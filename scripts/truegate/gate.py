@@ -21,7 +21,7 @@ from truegate.model import (
 )
 
 
-def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputRecord], *, accept_external: bool) -> Verdict:
+def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputRecord]) -> Verdict:
     """Give the verdict on `result`.
 
     Unreliable reasons win over everything, a proven failure over what could not be seen. The day on which waivers
@@ -37,7 +37,8 @@ def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputReco
         outcomes.append(outcome)
         missed.extend(reason)
     reasons = [*_run_reasons(meta), *result.problems, *_sight(result), *missed, *ledger.reasons]
-    if meta.external and not accept_external:
+    settings = policy.settings or {}
+    if meta.external and not settings.get("accept_external"):
         reasons.append(
             Reason("external", "incomplete", "the report was made elsewhere: no control, no provenance",
                    "run the check here, or accept that with --accept-external")
@@ -49,7 +50,7 @@ def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputReco
         check=policy.check,
         run_id=meta.run_id,
         timestamp=f"{started:%Y%m%d_%H%M}",
-        version=(policy.settings or {}).get("target.version") or meta.target.commit,
+        version=settings.get("target.version") or meta.target.commit,
         owner=policy.owner,
         status=status_of(reasons),
         qualifier="external, no control" if meta.external else None,
@@ -118,12 +119,6 @@ def _run_reasons(meta: Meta) -> list[Reason]:
     if meta.finished_at and meta.finished_at < meta.generated_at:
         message = f"the clock went backwards during the run ({meta.generated_at} to {meta.finished_at})"
         reasons.append(Reason("clock", "unreliable", message, "set the clock, then run the check again"))
-    for step in meta.steps:
-        if step.timed_out or step.exit_meaning.startswith(("unknown", "killed")):
-            reasons.append(
-                Reason("tool", "unreliable", f"{step.tool} ({step.name}): {step.exit_meaning}",
-                       f"read {step.stderr} in the run folder")
-            )  # fmt: skip
     return reasons
 
 
@@ -141,7 +136,9 @@ def _sight(result: Result) -> list[Reason]:
 
 def _control_reasons(result: Result) -> list[Reason]:
     if not result.controls:
-        return [Reason("no-control", "unreliable", "no control was shown to the tool in this run", "run the check again")]
+        return [
+            Reason("no-control", "unreliable", "no control was shown to the tool in this run", "run the check again")
+        ]
     return [
         Reason("control", "unreliable",
                f"control {control.id} was missed: {control.seen} of at least {control.expected} planted flaws seen",

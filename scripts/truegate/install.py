@@ -73,7 +73,7 @@ def _step(argv: list[str], cwd: Path, progress: Progress, extra: Mapping[str, st
     env = {name: value for name, value in os.environ.items() if name.startswith(INDEX_ENV) or name in HOME_ENV}
     home = Path(env.get("HOME") or TOOLS_DIR / "home")
     clean = runner.clean_environment(TOOLS_DIR / "home", runner.NETWORK_ENV)
-    env = clean | env | {"HOME": str(home)} | (extra or {})
+    env = clean | env | {"HOME": str(home)} | dict(extra or {})
     done = runner.run(
         argv,
         cwd=cwd,

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 PLAIN_EVERY_SECONDS = 30.0
 
@@ -22,9 +22,9 @@ class Progress:
         self._status: Any = None
         self._begin = self._said = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console  # noqa: PLC0415  55 ms that only a terminal pays
+            from rich.console import Console
 
             self._status = self._stack.enter_context(Console(stderr=True).status(self._title))
         elif not self._quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import difflib
 import json
 import math
@@ -49,7 +49,7 @@ def read_toml(path: Path, schema_name: str) -> dict[str, Any]:
 
 def schema_faults(data: Any, schema_name: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Give each fault as its path in the file and a sentence."""
-    import jsonschema  # noqa: PLC0415  87 ms that `inv --list` need not pay
+    import jsonschema
 
     checker = jsonschema.FormatChecker(formats=["date"])
     validator = jsonschema.Draft202012Validator(schema(schema_name), format_checker=checker)
@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
+    return value.isoformat() if isinstance(value, (dt.date, dt.time)) else value
 
 
 def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

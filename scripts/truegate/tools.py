@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
-import os
 import re
 import shutil
 import tempfile
@@ -17,10 +14,7 @@ from typing import Any
 
 from truegate import runner
 from truegate.errors import ConfigError, InconclusiveError
-from truegate.toml import KIT_ROOT
-
-TOOLS_DIR = KIT_ROOT / ".tools"
-CACHE = TOOLS_DIR / "seen.json"
+from truegate.remembered import TOOLS_DIR, remembered, sha256_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,9 @@ def table() -> dict[str, Tool]:
 
 def _row(name: str, row: dict[str, Any]) -> Tool:
     lists = ("pass_env", "steering_env", "steering_files", "version_argv", "sources")
-    fields = {"refused": {}, "unverified": False} | row | {key: tuple(row.get(key, ())) for key in lists}
+    fields: dict[str, Any] = (
+        {"refused": {}, "unverified": False} | row | {key: tuple(row.get(key, ())) for key in lists}
+    )
     return Tool(name=name, **fields)
 
 
@@ -120,40 +116,20 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def _identify(tool: Tool, path: Path) -> tuple[str | None, str]:
-    """Ask a program for its version and hash it, remembered by path, size and time: both take long for 175 MB."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None, ""
-    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
-    seen = _cached()
-    if key not in seen:
+    """Ask a program for its version and hash it."""
+
+    def ask(program: Path) -> list[str | None]:
         with tempfile.TemporaryDirectory() as work:
             env = runner.clean_environment(Path(work))
-            _, text = runner.output([str(path), *tool.version_argv], cwd=Path(work), env=env)
+            _, text = runner.output([str(program), *tool.version_argv], cwd=Path(work), env=env)
         match = re.search(tool.version_pattern, text)
-        with path.open("rb") as program:
-            digest = hashlib.file_digest(program, "sha256").hexdigest()
-        seen[key] = [match.group(1) if match else None, digest]
-        _remember(seen)
-    version, digest = seen[key]
-    return version, digest
+        return [match.group(1) if match else None, sha256_of(program)]
 
-
-def _cached() -> dict[str, Any]:
     try:
-        cached: dict[str, Any] = json.loads(CACHE.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return cached
-
-
-def _remember(seen: Mapping[str, Any]) -> None:
-    if not os.access(TOOLS_DIR, os.W_OK):
-        return  # a read-only checkout asks again each time
-    part = CACHE.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(seen, indent=1), encoding="utf-8")
-    part.replace(CACHE)
+        version, digest = remembered(f"{tool.name} version", path, ask)
+    except OSError:
+        return None, ""
+    return version, digest
 
 
 def row(name: str) -> Tool:

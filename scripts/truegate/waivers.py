@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from truegate.model import Finding, Policy, Reason, WaivedFinding, Waiver
 
+WILDCARD = re.compile(r"[*?\[\]]")
 MIN_LITERAL = 3  # letters that the last part of a pattern must spell out
 
 
@@ -23,13 +24,17 @@ class Ledger:
 def apply(policy: Policy, findings: Sequence[Finding], today: date) -> Ledger:
     """Match the policy's waivers with `findings` as of `today`; a faulty waiver covers nothing."""
     waived: dict[str, WaivedFinding] = {}
-    reasons = [_expired_exclusion(e.origin, e.path, e.expires) for e in policy.exclusions if e.expires < today.isoformat()]
+    reasons = [
+        _expired_exclusion(e.origin, e.path, e.expires) for e in policy.exclusions if e.expires < today.isoformat()
+    ]
     warnings = []
     for waiver in policy.waivers:
         place = f"{waiver.file}:{waiver.line}"
         matching = [finding for finding in findings if _covers(waiver, finding)]
         if fault := _fault(waiver, matching, policy.waiver_max_days or {}, today):
-            reasons.append(Reason("waiver", "failed", f"{place}: {fault}", "renew it with its approver, or mend the finding"))
+            reasons.append(
+                Reason("waiver", "failed", f"{place}: {fault}", "renew it with its approver, or mend the finding")
+            )
         elif matching:
             waived.update((finding.identity, _entry(waiver, finding)) for finding in matching)
         elif policy.unused_waivers == "fail":
@@ -67,11 +72,10 @@ def _fault(waiver: Waiver, matching: Sequence[Finding], max_days: dict[str, int]
 
 
 def _is_broad(waiver: Waiver) -> bool:
-    last = re.sub(r"\[[^\]]*\]|[*?]", "", re.split(r"[/@]", waiver.package.rstrip("/"))[-1])
-    named = re.sub(r"@[^/]*$", "", waiver.package.rstrip("/")).rsplit("/", 1)[-1]
-    spelled = len(re.sub(r"\[[^\]]*\]|[*?]", "", named))
-    wild = any(sign in waiver.package for sign in "*?[")
-    return any(sign in waiver.id for sign in "*?[") or (wild and (spelled < MIN_LITERAL or not last))
+    """Tell whether a wildcard stands where the id or the name of the package should."""
+    name = waiver.package.rstrip("/").rsplit("/", 1)[-1].split("@", 1)[0]
+    literal = WILDCARD.sub("", name)
+    return bool(WILDCARD.search(waiver.id)) or (name != literal and len(literal) < MIN_LITERAL)
 
 
 def _name(waiver: Waiver) -> str:

@@ -1,0 +1,56 @@
+"""What a check judges: the target's lockfiles and manifests, copied, so that nothing in the target steers a tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from truegate import jsonio, tools
+from truegate.config import Config
+from truegate.evidence import RunFolder
+from truegate.inventory.discover import discover
+from truegate.inventory.read import read_inventory
+from truegate.inventory.records import FoundFile, Inventory
+from truegate.model import Reason, from_json, to_json
+from truegate.toml import KIT_ROOT
+
+
+def copy_inventory(run: RunFolder, config: Config) -> dict[str, Any]:
+    """Find and copy the target's dependency files into `input/target/`; gives what stands in input/inventory.json."""
+    leave_out = [config.folder("evidence.dir"), config.folder("evidence.reports_dir"), config.folder("security.db.dir")]
+    if config.target_dir != KIT_ROOT:
+        leave_out.append(KIT_ROOT)
+    found = discover(config.target_dir, leave_out=leave_out, excluded=[row["path"] for row in config["exclude"]])
+    for file in found.files:
+        run.add(f"input/target/{file.path}", (config.target_dir / file.path).read_bytes())
+    listed = [{**to_json(file), "path": f"target/{file.path}"} for file in found.files]
+    inventory = {"files": listed, "problems": to_json(found.problems), "left_out": list(found.left_out)}
+    run.add("input/inventory.json", jsonio.dumps(inventory))
+    return inventory
+
+
+def read_copies(folder: Path, dev_files: Sequence[str]) -> tuple[Inventory, tuple[Reason, ...], tuple[str, ...]]:
+    """Read the copies back; gives the inventory, the problems of finding them, and what was left out."""
+    listed = jsonio.load(folder / "input" / "inventory.json")
+    files = [from_json(FoundFile, {**row, "path": row["path"].removeprefix("target/")}) for row in listed["files"]]
+    problems = tuple(from_json(Reason, row) for row in listed["problems"])
+    return read_inventory(folder / "input" / "target", files, dev_files), problems, tuple(listed["left_out"])
+
+
+def steering_notes(config: Config, names: Sequence[str]) -> list[str]:
+    """Name the files in the target and the variables in the environment that would steer a tool and were not obeyed."""
+    rows = [tools.row(name) for name in names]
+    wanted = {name for tool in rows for name in tool.steering_files}
+    notes = []
+    for folder, folders, files in os.walk(config.target_dir):
+        folders[:] = sorted(name for name in folders if name not in {".git", "node_modules", ".venv", ".nox", ".tools"})
+        notes += [os.path.relpath(f"{folder}/{name}", config.target_dir) for name in sorted(wanted & set(files))]
+    prefixes = tuple(prefix for tool in rows for prefix in tool.steering_env)
+    allowed = {name for tool in rows for name in tool.pass_env}
+    return (
+        notes + sorted(f"${n}" for n in os.environ if n.startswith(prefixes) and n not in allowed)
+        if prefixes
+        else notes
+    )

@@ -1,0 +1,70 @@
+"""The runs that were kept: one row each, and which of them are old."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from truegate import evidence, jsonio
+from truegate.errors import ConfigError, EvidenceError, ReportError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kept run; `status` is the verdict's, or `unfinished`, `interrupted`, `unreadable`."""
+
+    check: str
+    run_id: str
+    status: str
+    generated_at: str
+    target: str
+
+
+def rows_of(folders: Iterable[Path]) -> list[Row]:
+    """Give one row for each run folder, newest first."""
+    return sorted((_row(folder) for folder in folders), key=lambda row: (row.generated_at, row.run_id), reverse=True)
+
+
+def _row(folder: Path) -> Row:
+    check = ".".join(folder.parts[-3:-1])
+    try:
+        meta = evidence.read_meta(folder)
+        verdict = jsonio.load(folder / "verdict.json") if meta.state == "complete" else {"status": "unfinished"}
+    except (EvidenceError, ReportError):
+        return Row(check, folder.name, "unreadable", "", "")
+    status = "interrupted" if meta.state == "interrupted" else str(verdict.get("status"))
+    qualifier = f" ({verdict['qualifier']})" if verdict.get("qualifier") else ""
+    commit = f" {meta.target.commit[:10]}" if meta.target.commit else ""
+    return Row(meta.check, meta.run_id, status + qualifier, meta.generated_at, meta.target.name + commit)
+
+
+def old_runs(folders: Sequence[Path], older_than: str, keep_last: int, now: datetime | None = None) -> list[Path]:
+    """Give the runs older than `older_than` (`90d`), but never the newest `keep_last` of a check.
+
+    Raises ConfigError for an age that can't be read.
+    """
+    match = re.fullmatch(r"(\d+)d", older_than)
+    if not match or keep_last < 0:
+        raise ConfigError(
+            f"--older-than {older_than} --keep-last {keep_last} can't be read", "write 90d and a number from 0"
+        )
+    limit = f"{(now or datetime.now(UTC)) - timedelta(days=int(match.group(1))):%Y%m%d_%H%M}"
+    by_check = defaultdict(list)
+    for folder in folders:
+        by_check[folder.parent].append(folder)
+    old = []
+    for runs in by_check.values():
+        newest_first = sorted(runs, key=lambda path: path.name, reverse=True)
+        old += [folder for folder in newest_first[keep_last:] if folder.name[:13] < limit]
+    return sorted(old)
+
+
+def remove(folder: Path) -> None:
+    """Remove one run folder."""
+    with evidence.writing(folder):
+        shutil.rmtree(folder)

@@ -1,0 +1,106 @@
+"""Evidence: list, show, verify and prune the runs that were kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Context, task
+
+HELP = {
+    "target": "folder that was judged (default: the working directory)",
+    "evidence": "folder of the run folders, where it is another than configured",
+    "run": "run id or run folder; repeat it for several (default: all)",
+}
+
+
+def _runs(target: str, evidence: str, wanted: list[str] | None = None) -> list[Any]:
+    """Give the run folders that `wanted` names (ids or paths), or all; raises EvidenceError for an unknown one."""
+    from pathlib import Path
+
+    from truegate.config import load_config
+    from truegate.errors import EvidenceError
+    from truegate.verify import run_folders
+
+    folder = Path(evidence).absolute() if evidence else load_config(target).folder("evidence.dir")
+    known = run_folders(folder)
+    if not wanted:
+        return known
+    chosen = []
+    for name in wanted:
+        matching = [path for path in known if path.name == name] or [p for p in [Path(name).absolute()] if p.is_dir()]
+        if not matching:
+            raise EvidenceError(f"no run {name!r} in {folder}", "inv evidence.list shows the runs")
+        chosen += matching
+    return chosen
+
+
+@task(name="list", default=True, help={k: HELP[k] for k in ("target", "evidence")})
+def list_(_context: Context, target: str = ".", evidence: str = "") -> None:
+    """List the runs: check, run, status, when, what was judged."""
+    from truegate.finish import user_errors
+    from truegate.history import rows_of
+    from truegate.tables import show_table
+
+    with user_errors():
+        rows = rows_of(_runs(target, evidence))
+        show_table([[r.check, r.run_id, r.status, r.generated_at, r.target] for r in rows],
+                   ["check", "run", "status", "when", "target"])  # fmt: skip
+
+
+@task(iterable=["run"], help={**HELP, "json": "print the verdict as JSON instead"})
+def show(_context: Context, run: list[str], target: str = ".", evidence: str = "", json: bool = False) -> None:
+    """Show the verdict of kept runs (default: the newest), as the check printed it."""
+    from truegate.finish import show_kept, user_errors
+
+    with user_errors():
+        folders = _runs(target, evidence, run)
+        for folder in folders if run else folders[-1:]:
+            show_kept(folder, as_json=json)
+
+
+@task(iterable=["run"], help=HELP)
+def verify(_context: Context, run: list[str], target: str = ".", evidence: str = "") -> None:
+    """Check every hash and derive every verdict again from the run folders alone."""
+    from truegate.errors import EVIDENCE, INCONCLUSIVE, PASS
+    from truegate.finish import leave, near, user_errors, worst
+    from truegate.verify import verify as verify_run
+
+    codes = {"sound": PASS, "unfinished": PASS, "other-version": INCONCLUSIVE, "altered": EVIDENCE}
+    with user_errors():
+        done = [verify_run(folder) for folder in _runs(target, evidence, run)]
+        for one in done:
+            print(f"{one.state:13} {one.check} {one.status} {near(one.run_folder)}")
+            for fault in one.faults:
+                print(f"    {fault}")
+        counted = ", ".join(f"{sum(one.state == state for one in done)} {state}" for state in codes)
+        print(f"{len(done)} runs: {counted}")
+        leave(worst([codes[one.state] for one in done] or [EVIDENCE]))
+
+
+PRUNE_HELP = {
+    "target": HELP["target"],
+    "evidence": HELP["evidence"],
+    "older-than": "age in days, such as 90d",
+    "keep-last": "newest runs of each check that stay",
+    "yes": "remove them (default: only say which)",
+}
+
+
+@task(help=PRUNE_HELP)
+def prune(
+    _context: Context,
+    older_than: str = "90d",
+    keep_last: int = 5,
+    target: str = ".",
+    evidence: str = "",
+    yes: bool = False,
+) -> None:
+    """Remove old runs; only says which, unless --yes."""
+    from truegate.finish import near, user_errors
+    from truegate.history import old_runs, remove
+
+    with user_errors():
+        for folder in old_runs(_runs(target, evidence), older_than, int(keep_last)):
+            print(f"{'removed' if yes else 'would remove'} {near(folder)}")
+            if yes:
+                remove(folder)

@@ -1,0 +1,44 @@
+"""Facts about large files that take long to find out, remembered by path, size and time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from truegate.toml import KIT_ROOT
+
+TOOLS_DIR = KIT_ROOT / ".tools"
+MEMORY = TOOLS_DIR / "seen.json"
+
+
+def remembered(question: str, path: Path, ask: Callable[[Path], Any]) -> Any:
+    """Give the answer of `ask(path)`, asked again only when the file changed. A read-only checkout asks each time."""
+    stat = path.stat()
+    key = f"{question}|{path}|{stat.st_size}|{stat.st_mtime_ns}"
+    memory = _read()
+    if key not in memory:
+        answer = ask(path)
+        if os.access(TOOLS_DIR, os.W_OK):
+            part = MEMORY.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps({**_read(), key: answer}, indent=1), encoding="utf-8")
+            part.replace(MEMORY)
+        return answer
+    return memory[key]
+
+
+def sha256_of(path: Path) -> str:
+    """Hash one file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read() -> dict[str, Any]:
+    try:
+        memory: dict[str, Any] = json.loads(MEMORY.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return memory
