@@ -1,0 +1,269 @@
+"""The pages: what they show, that no outside text becomes markup, and that they can be read under a strict policy."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import http.server
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import test_renderers as samples  # type: ignore[import-not-found]
+
+from truegate.model import Measurement
+from truegate.renderers import html, render_all
+from truegate.renderers.index import IndexRow, render_index
+
+JENKINS_POLICY = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
+ATTRIBUTES = {"class", "href", "rel", "name", "content", "charset", "lang", "data-label"}
+VOID = {"link", "meta"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes, links and text; asserts that every element is closed."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.links: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(page.decode())
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.links += [value or "" for name, value in attrs if name == "href"]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+        self.text += " " if tag in {"td", "th", "dt", "dd", "li"} else ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(run: samples.Run) -> Reader:
+    return Reader(html.render(*run))
+
+
+def words(reader: Reader) -> str:
+    return " ".join(reader.text.split())
+
+
+def test_a_failed_run_reads_from_the_verdict_down_to_how_to_verify() -> None:
+    text = words(read(samples.sample_run("fail")))
+    order = [
+        "security.sca · payments-api v2.3.1",
+        "2 of 4 criteria met",
+        "This verdict rests on private advisories alone.",
+        "1 critical finding at run time, at most 0 are allowed",
+        "Next: upgrade lodash",
+        "Acceptance criteria",
+        "looser than the default (48)",
+        "Findings, worst first",
+        "reqeusts 2.0.1",
+        "Remove it:",
+        "lodash 4.17.4",
+        "Brought in by express-session, webpack-merge, locked in web/package-lock.json:4210",
+        "Smallest upgrade that clears all of it: 4.17.21",
+        "CVE-2019-10744",
+        "Fixed in 4.17.12",
+        "@babel/traverse 7.22.0",
+        "A direct dependency",
+        "waived until 2026-12-04 the filter is not used — approved by Ada Lovelace, SEC-41",
+        "Controls",
+        "npm 4 ≥ 3 4 caught",
+        "Proof of looking",
+        "Not looked at",
+        "legacy/**: not deployed (excluded by Ada Lovelace until 2027-01-31",
+        "trivy fs --offline-scan --skip-db-update --format json --output 'raw/a b.json' input",
+        "0 — done, whatever was found",
+        "9f" * 32,
+        "SNYK_TOKEN 2",
+        "ab" * 32,
+        f"inv evidence.verify --run {samples.RUN_ID}",
+    ]
+    for part in order:
+        before, found, text = text.partition(part)
+        assert found, f"{part!r} does not come after {before[-60:]!r}"
+
+
+def test_an_inconclusive_page_does_not_let_an_empty_list_look_clean() -> None:
+    text = words(read(samples.sample_run("inconclusive")))
+    assert "None are listed, and in an inconclusive run that proves nothing." in text
+    assert "0 of 1 controls caught" in text
+    assert "missed" in text
+    assert "Every criterion was met" not in text
+
+
+def test_what_is_missing_is_said() -> None:
+    meta, policy, result, verdict = samples.sample_run("pass")
+    bare = dataclasses.replace(meta, external=True, steps=(), files=(), facts=None, redactions=None, finished_at=None)
+    external = dataclasses.replace(verdict, qualifier="external, no control", waived=(), criteria=())
+    measured = (Measurement("p95", None, "ms", reason="no samples"), Measurement("errors", 0, "%", 10, "60 s"))
+    empty = dataclasses.replace(result, kind="measurements", looked=(), controls=(), findings=(), measurements=measured)
+    text = words(read((bare, policy, empty, external)))
+    for part in (
+        "pass external, no control",
+        "No control was run",
+        "no proof that anything was looked at",
+        "No criterion was judged.",
+        "the reports were made elsewhere",
+        "p95 not known - - no samples",
+        "errors 0 % 10 60 s -",
+    ):
+        assert part in text
+
+
+def test_only_the_worst_are_shown_and_the_page_says_where_the_rest_is() -> None:
+    meta, policy, _, verdict = samples.sample_run("fail")
+    page = html.render(meta, policy, samples.many(2_000), verdict)
+    text = words(Reader(page))
+    assert "The worst 500 of 2000 findings are shown. The other 1500 are in result.json of this run." in text
+    shown = re.findall(r'<li class="([a-z]+)">', page.decode())
+    assert [shown.count(severity) for severity in ("failed", "incomplete")] == [2, 1]
+    assert shown[3:] == ["critical"] * 333 + ["high"] * 167
+
+
+@pytest.mark.parametrize("text", [*samples.HOSTILE, samples.LONG])
+def test_outside_text_becomes_no_markup(text: str) -> None:
+    clean_page = read(samples.sample_run("fail"))
+    page = html.render(*samples.poisoned_run(text))
+    reader = Reader(page)
+    assert reader.tags <= clean_page.tags
+    assert reader.attributes <= ATTRIBUTES
+    assert set(reader.links) <= {"style.css", "summary.md", "results.sarif", "junit.xml"}
+    assert b"style=" not in re.sub(rb"&lt;.*?&gt;", b"", page)
+    if text in {samples.HOSTILE[2], samples.HOSTILE[7]}:
+        assert text in reader.text
+
+
+def test_only_well_formed_advisory_ids_become_links() -> None:
+    meta, policy, result, verdict = samples.sample_run("fail")
+    odd = samples.finding(1, ids=("CVE-2020-1234", "javascript:alert(1)", "CVE-2020-1\n/../x", "GHSA-aaaa-bbbb-cccc"))
+    reader = read((meta, policy, dataclasses.replace(result, findings=(odd,)), verdict))
+    outside = [link for link in reader.links if "/" in link]
+    assert outside == [f"https://osv.dev/vulnerability/{name}" for name in ("CVE-2020-1234", "GHSA-aaaa-bbbb-cccc")]
+
+
+def index_row(day: int, check: str, status: str, target: str = "payments-api", link: str | None = "") -> IndexRow:
+    run_id = f"202611{day:02d}_0815-4f2a9c"
+    made = f"{check.replace('.', '/')}/{run_id}/index.html" if link == "" else link
+    return IndexRow(check, run_id, status, target, f"2026-11-{day:02d}T08:15:01Z", made)
+
+
+def test_index_has_the_latest_of_each_check_first_and_then_all_runs_newest_first() -> None:
+    rows = [
+        index_row(1, "security.sca", "fail"),
+        index_row(3, "security.sca", "pass (external, no control)"),
+        index_row(2, "security.sbom", "inconclusive"),
+        index_row(4, "security.sca", "unfinished", link=None),
+        index_row(5, "security.sca", "interrupted", link=None),
+    ]
+    page = render_index(rows)
+    assert page == render_index(rows[::-1])
+    reader = Reader(page)
+    text = words(reader)
+    assert "5 runs, 2 checks with a verdict" in text
+    assert "2 runs have no verdict" in text
+    latest, every = text.split("Every run, newest first")
+    assert re.findall(r"202611(\d\d)_", latest) == ["02", "03"]
+    assert re.findall(r"202611(\d\d)_", every) == ["05", "04", "03", "02", "01"]
+    assert "pass (external, no control)" in text
+    assert "security/sca/20261101_0815-4f2a9c/index.html" in reader.links
+
+
+def test_index_without_runs_says_how_to_start_and_with_very_many_what_it_left_out() -> None:
+    assert "No run has finished yet. Start with inv security.sca." in words(Reader(render_index([])))
+    many = [dataclasses.replace(index_row(1, "a.b", "pass"), run_id=f"run-{i:05d}") for i in range(1_500)]
+    text = words(Reader(render_index(many)))
+    assert "The newest 1000 of 1500 runs are shown" in text
+    assert "run-01499" in text
+
+
+@pytest.mark.parametrize("text", samples.HOSTILE)
+def test_index_takes_hostile_text(text: str) -> None:
+    page = render_index([samples.poison(index_row(1, "a.b", "pass"), text), index_row(2, text, text, text, text)])
+    reader = Reader(page)
+    assert not samples.STEERS.search(page.decode())
+    assert not reader.tags & {"script", "img", "style", "b", "i"} - {"b"}
+    assert reader.attributes <= ATTRIBUTES
+    assert not [link for link in reader.links if ":" in link]
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder as Jenkins serves an archived page."""
+
+    def __init__(self, *args: object, asked: list[str], directory: str) -> None:
+        self.asked = asked
+        super().__init__(*args, directory=directory)  # type: ignore[arg-type]
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", JENKINS_POLICY)
+        super().end_headers()
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        self.asked.append(f"{self.path} {int(code)} {size}")
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    asked: list[str] = []
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, asked=asked, directory=str(folder))
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def browse(url: str, profile: Path) -> tuple[str, str]:
+    """Give the page's elements as Chromium holds them after loading, and what it logged."""
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += " --disable-component-update --disable-sync --enable-logging=stderr --v=0 --dump-dom"
+    argv = ["chromium", *flags.split(), f"--user-data-dir={profile}", url]
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=120, check=True)
+    return done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH")
+def test_pages_can_be_read_under_the_content_policy_of_jenkins(tmp_path: Path) -> None:
+    for status in ("pass", "fail", "inconclusive"):
+        folder = tmp_path / "site" / status
+        folder.mkdir(parents=True)
+        for name, data in render_all(*samples.sample_run(status)).items():
+            (folder / name).write_bytes(data)
+    control = '<!doctype html><title>control</title><p style="color:red">x<style>p{margin:0}</style><script>1</script>'
+    (tmp_path / "site" / "control.html").write_text(control, encoding="utf-8")
+    with served(tmp_path / "site") as (base, asked):
+        _, log = browse(f"{base}/control.html", tmp_path / "profile")
+        assert "Content Security Policy" in log  # this browser does tell of violations
+        for status in ("pass", "fail", "inconclusive"):
+            asked.clear()
+            dom, log = browse(f"{base}/{status}/index.html", tmp_path / "profile")
+            assert f"inv evidence.verify --run {samples.RUN_ID}" in dom
+            assert "Content Security Policy" not in log
+            assert "CONSOLE" not in log
+            assert f"/{status}/style.css 200" in " ".join(asked)
