@@ -47,7 +47,7 @@ def add(task: str, text: str) -> None:
         session.run("inv", "--search-root", HERE, task, *session.posargs)
 
     body.__doc__ = text
-    nox.session(body, name=task, default=False)
+    nox.session(name=task, default=False)(body)
 
 
 for name, text in SESSIONS.items():

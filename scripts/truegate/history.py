@@ -25,6 +25,11 @@ class Row:
     target: str
 
 
+def run_folders(evidence_dir: Path) -> list[Path]:
+    """Give every run folder below `evidence_dir`, oldest first within its check."""
+    return sorted(path.parent for path in evidence_dir.glob("*/*/*/meta.json"))
+
+
 def rows_of(folders: Iterable[Path]) -> list[Row]:
     """Give one row for each run folder, newest first."""
     return sorted((_row(folder) for folder in folders), key=lambda row: (row.generated_at, row.run_id), reverse=True)

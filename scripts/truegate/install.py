@@ -14,7 +14,8 @@ from truegate import runner
 from truegate.errors import ConfigError, InconclusiveError
 from truegate.masking import Masker
 from truegate.progress import Progress
-from truegate.tools import TOOLS_DIR, FoundTool, Tool, find, row
+from truegate.remembered import TOOLS_DIR
+from truegate.tools import FoundTool, Tool, find, row
 
 TOOLCHAIN = Path(__file__).with_name("toolchain")
 TIMEOUT_SECONDS = 1800.0

@@ -25,11 +25,6 @@ class Verified:
     faults: tuple[str, ...]
 
 
-def run_folders(evidence_dir: Path) -> list[Path]:
-    """Give every run folder below `evidence_dir`, oldest first within its check."""
-    return sorted(path.parent for path in evidence_dir.glob("*/*/*/meta.json"))
-
-
 def verify(folder: Path) -> Verified:
     """Check every hash of a run folder, then derive result and verdict again and compare them.
 

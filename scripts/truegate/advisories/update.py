@@ -83,9 +83,8 @@ def update_osv(config: Config) -> Store:
             archive.unlink()
             dates.append(dated)
             counts += records
-        write_note(
-            fresh, "official", min(dates), {"url": config["security.db.osv_url"], "records": counts, "at": _now()}
-        )
+        facts = {"url": config["security.db.osv_url"], "records": counts, "at": _now()}
+        write_note(fresh, "official", min(dates), facts)
     return next(store for store in stores(root) if store.engine == "osv-scanner")
 
 

@@ -12,9 +12,12 @@ from truegate import evidence, gate, jsonio, runner
 from truegate.checks import Check, get_check
 from truegate.config import Config
 from truegate.errors import ReportError
+from truegate.history import rows_of, run_folders
 from truegate.model import InputRecord, Meta, Policy, Reason, Result, Verdict, from_json, to_json
 from truegate.policy import build_policy
 from truegate.remembered import sha256_of
+
+INDEX_RUNS = 100  # reading every run that was ever kept would slow each check down
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def run_check(
         evidence.write_atomic(folder / "result.json", jsonio.dumps(to_json(result)))
         verdict = gate.judge(meta, policy, result, input_records(folder))
         evidence.write_atomic(folder / "verdict.json", jsonio.dumps(to_json(verdict)))
-        report = write_reports(config.folder("evidence.reports_dir"), meta, policy, result, verdict)
+        report = write_reports(config, folder, (meta, policy, result, verdict))
     return Finished(meta, policy, result, verdict, folder, report, time.monotonic() - begin)
 
 
@@ -83,12 +86,26 @@ def input_records(folder: Path) -> list[InputRecord]:
     return [InputRecord(name, sha256_of(folder / name)) for name in ("meta.json", "policy.json", "result.json")]
 
 
-def write_reports(reports_dir: Path, meta: Meta, policy: Policy, result: Result, verdict: Verdict) -> Path:
-    """Write every rendering of one verdict and give the page's path."""
+def write_reports(config: Config, run_folder: Path, records: tuple[Meta, Policy, Result, Verdict]) -> Path:
+    """Write every rendering of one verdict and the index over the newest runs; gives the page's path."""
     from truegate.renderers import render_all
+    from truegate.renderers.html import stylesheet
+    from truegate.renderers.index import IndexRow, render_index
 
-    folder = reports_dir / Path(*meta.check.split(".")) / meta.run_id
+    reports = config.folder("evidence.reports_dir")
+    folder = reports / Path(*run_folder.parts[-3:])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in render_all(meta, policy, result, verdict).items():
+    exports = {path.name: path.read_bytes() for path in sorted((run_folder / "raw").glob("bom.*"))}
+    for name, data in {**render_all(*records), **exports}.items():
         evidence.write_atomic(folder / name, data)
+    newest = sorted(run_folders(config.folder("evidence.dir")), key=lambda path: path.name)[-INDEX_RUNS:]
+    links = {row: f"{row.check.replace('.', '/')}/{row.run_id}/index.html" for row in rows_of(newest)}
+    rows = [
+        IndexRow(
+            row.check, row.run_id, row.status, row.target, row.generated_at, link if (reports / link).exists() else None
+        )
+        for row, link in links.items()
+    ]
+    evidence.write_atomic(reports / "index.html", render_index(rows))
+    evidence.write_atomic(reports / "style.css", stylesheet())
     return folder / "index.html"

@@ -74,7 +74,7 @@ def _trivy(run: RunFolder, config: Config, timeout_seconds: float, _inventory: A
     arguments = ["fs", "--cache-dir", str(cache), "--skip-db-update", "--skip-java-db-update", "--offline-scan"]
     arguments += ["--skip-version-check", "--disable-telemetry", "--no-progress", "--scanners", "vuln"]
     arguments += ["--pkg-types", "library", "--include-dev-deps", "--list-all-pkgs", "--ignorefile", ""]
-    arguments += ["--file-patterns", r"pip:\.(txt|in)$", "--exit-code", "10"]
+    arguments += ["--file-patterns", r"pip:\.txt$", "--exit-code", "10"]
     arguments += ["--format", "json", "--output", "trivy.json", str(run.path / "input")]
     run.start("trivy", found, arguments, timeout_seconds=timeout_seconds, reports=["trivy.json"])
 

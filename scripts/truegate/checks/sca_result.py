@@ -10,13 +10,13 @@ from typing import Any
 from truegate import jsonio
 from truegate.checks.findings import merge
 from truegate.checks.inputs import read_copies
+from truegate.checks.witness import compare
 from truegate.inventory.records import Inventory
-from truegate.model import Control, Looked, Measurement, Meta, Policy, Reason, Result
+from truegate.model import Control, Measurement, Meta, Policy, Reason, Result
 from truegate.parsers import osv_scanner, snyk, trivy
 from truegate.parsers.engine import EngineReport
 
 NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "licences")
-MAX_NAMED = 5
 CLOCK_SLACK = timedelta(hours=1)
 
 
@@ -27,7 +27,7 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     controls = jsonio.load(folder / "input" / "control.json")
     reports = [_PARSERS[engine](folder, meta) for engine in settings["security.sca.engines"]]
     findings, join_notes = merge(reports, inventory)
-    looked, unseen = _compare(reports, inventory)
+    looked, unseen = compare(reports, inventory)
     age, source, data_problems, data_notes = _advisories(folder, meta, reports)
     steering = (meta.facts or {}).get("steering") or []
     return Result(
@@ -67,42 +67,6 @@ _PARSERS: Mapping[str, Callable[[Path, Meta], EngineReport]] = {
     "osv-scanner": _parse_osv,
     "snyk": _parse_snyk,
 }
-
-
-def _compare(reports: Sequence[EngineReport], inventory: Inventory) -> tuple[tuple[Looked, ...], list[Reason]]:
-    """Hold each engine's package list against our own reading: what it did not see is incomplete."""
-    total = sum(len(reading.packages) for reading in inventory.readings)
-    looked = [Looked("packages in lockfiles", total, 1, "packages")]
-    problems = []
-    for report in reports:
-        if report.packages is None:
-            problems.append(
-                Reason("unlisted", "incomplete", f"{report.engine} does not list the packages that it saw",
-                       "run it beside trivy or osv-scanner")
-            )  # fmt: skip
-            continue
-        for reading in inventory.readings:
-            seen = report.packages.get(f"target/{reading.path}", frozenset())
-            ours = {(package.name, package.version) for package in reading.packages}
-            missing = sorted(ours - seen)
-            looked.append(Looked(f"{report.engine}: {reading.path}", len(ours) - len(missing), len(ours), "packages"))
-            if missing:
-                problems.append(_unseen(report.engine, reading.path, missing, len(ours)))
-    return tuple(looked), problems
-
-
-def _unseen(engine: str, path: str, missing: Sequence[tuple[str, str]], total: int) -> Reason:
-    if len(missing) == total:
-        message = f"{engine} skipped {path}: it saw none of its {total} packages"
-    else:
-        message = f"{engine} did not see {len(missing)} of {total} packages of {path}: {_named(missing)}"
-    step = "write the lockfile anew with its package manager, or add the other engine under [security.sca] engines"
-    return Reason("package-unseen", "incomplete", message, step)
-
-
-def _named(packages: Sequence[tuple[str, str]]) -> str:
-    more = f" and {len(packages) - MAX_NAMED} more" if len(packages) > MAX_NAMED else ""
-    return ", ".join(f"{name} {version}" for name, version in packages[:MAX_NAMED]) + more
 
 
 def _controls(reports: Sequence[EngineReport], controls: Any, inventory: Inventory) -> Iterable[Control]:

@@ -19,7 +19,7 @@ def _runs(target: str, evidence: str, wanted: list[str] | None = None) -> list[A
 
     from truegate.config import load_config
     from truegate.errors import EvidenceError
-    from truegate.verify import run_folders
+    from truegate.history import run_folders
 
     folder = Path(evidence).absolute() if evidence else load_config(target).folder("evidence.dir")
     known = run_folders(folder)

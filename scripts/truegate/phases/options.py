@@ -18,52 +18,34 @@ COMMON = {
     "from_report": (None, "judge the tool reports in this folder instead of running the tools"),
     "accept_external": (False, "let such reports pass, marked as external"),
 }
+OwnOptions = Callable[..., dict[str, Any] | None]
 CONFIG_KEYS = {"url": "target.url", "evidence": "evidence.dir"}
 
 
-def check_task(
-    name: str, own_help: Mapping[str, str] | None = None
-) -> Callable[[Callable[..., dict[str, Any] | None]], Task[Any]]:
-    """Make the invoke task of the check `name`.
+def check_task(*names: str, own_help: Mapping[str, str] | None = None) -> Callable[[OwnOptions], Task[Any]]:
+    """Make the invoke task of the checks `names`; more than one is a namespace's default task.
 
-    The decorated function carries the docstring and the check's own options (`own_help`); it gives configuration
-    overrides.
+    The decorated function carries the docstring and the options of its own; it gives configuration overrides.
     """
 
-    def decorate(own: Callable[..., dict[str, Any] | None]) -> Task[Any]:
+    def decorate(own: OwnOptions) -> Task[Any]:
         def body(context: Context, **options: Any) -> None:
             from truegate.phases.run import run_checks
 
-            extra = {key: options.pop(key) for key in own_parameters}
-            run_checks([name], options, own(context, **extra) or {})
+            overrides = own(context, **{parameter.name: options.pop(parameter.name) for parameter in parameters[1:]})
+            run_checks(names, options, overrides or {})
 
         parameters = list(inspect.signature(own).parameters.values())
-        own_parameters = [parameter.name for parameter in parameters[1:]]
-        return _as_task(body, own, parameters, own_help or {}, default=False)
+        common = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, (d, _) in COMMON.items()]
+        body.__doc__ = own.__doc__
+        body.__signature__ = inspect.Signature([*parameters, *common])  # type: ignore[attr-defined]
+        made: Task[Any] = task(
+            name=own.__name__.rstrip("_"),
+            help={n.replace("_", "-"): text for n, (_, text) in COMMON.items()} | dict(own_help or {}),
+            iterable=[parameter.name for parameter in parameters if "list" in str(parameter.annotation)],
+            default=len(names) > 1,
+            auto_shortflags=False,
+        )(body)
+        return made
 
     return decorate
-
-
-def phase_task(names: list[str]) -> Callable[[Callable[..., None]], Task[Any]]:
-    """Make the default task of a namespace: all its checks, then one exit with the worst."""
-
-    def decorate(own: Callable[..., None]) -> Task[Any]:
-        def body(_context: Context, **options: Any) -> None:
-            from truegate.phases.run import run_checks
-
-            run_checks(names, options, {})
-
-        return _as_task(body, own, list(inspect.signature(own).parameters.values()), {}, default=True)
-
-    return decorate
-
-
-def _as_task(
-    body: Any, own: Any, parameters: list[inspect.Parameter], own_help: Mapping[str, str], *, default: bool
-) -> Task[Any]:
-    common = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, (d, _) in COMMON.items()]
-    body.__signature__ = inspect.Signature([*parameters, *common])
-    body.__name__, body.__doc__ = own.__name__, own.__doc__
-    help_texts = {name.replace("_", "-"): text for name, (_, text) in COMMON.items()} | own_help
-    made: Task[Any] = task(name=own.__name__.rstrip("_"), help=help_texts, default=default, auto_shortflags=False)(body)
-    return made

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from invoke import Context
 
-from truegate.phases.options import check_task, phase_task
+from truegate.phases.options import check_task
+
+SBOM_HELP = {
+    "file": "SBOM to judge instead of the two that are written; repeat it for two formats",
+    "standard": "ntia-2021, cisa-2026 or bsi-tr-03183-2.1",
+}
 
 
-@phase_task(["security.sca", "security.sbom"])
+@check_task("security.sca", "security.sbom")
 def all_(_context: Context) -> None:
     """Run every security check."""
 
@@ -15,3 +22,16 @@ def all_(_context: Context) -> None:
 @check_task("security.sca")
 def sca(_context: Context) -> None:
     """Judge the locked dependencies: is a known Critical or High vulnerability in what runs?"""
+
+
+@check_task("security.sbom", own_help=SBOM_HELP)
+def sbom(_context: Context, file: list[str], standard: str = "") -> dict[str, Any]:
+    """Write the bill of materials and judge it: valid, complete, true to the lockfiles?"""
+    from pathlib import Path
+
+    overrides: dict[str, Any] = {"security.sbom.standard": standard} if standard else {}
+    if file:
+        overrides["security.sbom.files"] = [str(Path(name).absolute()) for name in file]
+    if len(file) == 1:
+        overrides["security.sbom.criteria.format_disagreements"] = "none"
+    return overrides

@@ -12,6 +12,7 @@ def show(_context: Context, target: str = ".") -> None:
     from truegate.config import load_config
     from truegate.errors import InconclusiveError
     from truegate.finish import near, user_errors
+    from truegate.remembered import TOOLS_DIR
     from truegate.tables import show_table
 
     with user_errors():
@@ -28,7 +29,7 @@ def show(_context: Context, target: str = ".") -> None:
                 mark = f"{found.source}, unverified" if tool.unverified else found.source
                 rows.append([name, wanted, found.version, mark, found.sha256[:12]])
         show_table(rows, ["tool", "wanted", "found", "from", "sha256"])
-        print("\n".join(["", *missing]) if missing else f"\nkept in {near(tools.TOOLS_DIR)}")
+        print("\n".join(["", *missing]) if missing else f"\nkept in {near(TOOLS_DIR)}")
 
 
 @task(iterable=["name"], help={"name": "a tool of the table; repeat it for several (default: trivy)"})

@@ -1,0 +1,116 @@
+"""Show real scanners judging real lockfiles: one red, one green, this repository, and evidence tampered with."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KIT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(KIT / "scripts"))
+
+from truegate import tools  # noqa: E402  the path must be set first
+from truegate.advisories.stores import SEED, compile_private  # noqa: E402
+from truegate.checks.pipeline import run_check  # noqa: E402
+from truegate.config import load_config  # noqa: E402
+from truegate.errors import FAILED, PASS, InconclusiveError, KitError  # noqa: E402
+from truegate.finish import near, show  # noqa: E402
+from truegate.install import install  # noqa: E402
+from truegate.tables import show_table  # noqa: E402
+from truegate.verify import verify  # noqa: E402
+
+ADVISORIES = KIT / ".tools" / "demo-advisories"
+# The demo needs no network, so it judges by the seed that ships with the kit, and says so in every verdict.
+OVERRIDES = {
+    "security.db.dir": str(ADVISORIES),
+    "security.sca.criteria.accept_private_advisories": True,
+    "security.sca.criteria.advisory_age_hours_max": 10 * 365 * 24,
+    "evidence.dir": str(KIT / "evidence"),
+    "evidence.reports_dir": str(KIT / "reports"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the closing table."""
+
+    what: str
+    verdict: str
+    expected: str
+    seconds: float
+    run_folder: Path
+    report: Path | None = None
+
+
+def main() -> int:
+    """Run the demo; gives 0 only when every verdict was the expected one."""
+    try:
+        tools.find("trivy")
+    except InconclusiveError:
+        install("trivy")
+    compile_private(SEED, ADVISORIES, "seed")
+    rows = [
+        gate("security.sca", "examples/old", "fail"),
+        gate("security.sca", "examples/fixed", "pass"),
+        gate("security.sca", ".", "pass"),
+        gate("security.sbom", "examples/fixed", "pass"),
+        gate("security.sbom", ".", "pass"),
+    ]
+    kept = [row.run_folder for row in rows]
+    rows.append(timed("evidence.verify", "sound", kept[0], lambda: verify(kept[0]).state))
+    rows.append(timed("evidence.verify, one byte changed", "altered", kept[0], lambda: verify_altered(kept[0])))
+    show_table(
+        [
+            [r.what, r.verdict, r.expected, f"{r.seconds:.1f}", near(r.run_folder), near(r.report) if r.report else ""]
+            for r in rows
+        ],
+        ["check", "verdict", "expected", "seconds", "run folder", "report"],
+    )
+    wrong = [row.what for row in rows if row.verdict != row.expected]
+    print(
+        f"\nNOT AS EXPECTED: {', '.join(wrong)}"
+        if wrong
+        else f"\nall as expected; open {near(KIT / 'reports' / 'index.html')}"
+    )
+    return FAILED if wrong else PASS
+
+
+def gate(check: str, target: str, expected: str) -> Row:
+    """Run one check, show what it printed, and keep its line for the table."""
+    print(f"\n== {check} on {target} ==", flush=True)
+    done = run_check(check, load_config(str(KIT / target), None, OVERRIDES, "demo"))
+    show(done, quiet=False, as_json=False)
+    return Row(f"{check} {target}", done.verdict.status, expected, done.seconds, done.run_folder, done.report)
+
+
+def timed(what: str, expected: str, run: Path, question: Callable[[], Any]) -> Row:
+    """Time one question about a run folder."""
+    begin = time.monotonic()
+    answer = question()
+    return Row(what, answer, expected, time.monotonic() - begin, run)
+
+
+def verify_altered(run: Path) -> str:
+    """Change one byte of the scanner's report in a copy, and verify that copy."""
+    with tempfile.TemporaryDirectory() as work:
+        copy = Path(shutil.copytree(run, Path(work, *run.parts[-3:])))
+        report = copy / "raw" / "trivy.json"
+        data = bytearray(report.read_bytes())
+        data[len(data) // 2] ^= 1
+        report.write_bytes(data)
+        verified = verify(copy)
+        print(f"one byte changed: {verified.state}: {'; '.join(verified.faults)}")
+        return verified.state
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KitError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)

@@ -1,0 +1,81 @@
+"""security.sbom: is our bill of materials valid, complete and true?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from truegate import __version__, jsonio, tools
+from truegate.checks.inputs import copy_inventory, read_copies, steering_notes
+from truegate.checks.witness import compare
+from truegate.config import Config
+from truegate.errors import ConfigError
+from truegate.evidence import RunFolder
+from truegate.model import Meta, Policy, Result
+from truegate.parsers import trivy
+from truegate.sbom.judge import judge_control, judge_sbom
+from truegate.sbom.read import read_sbom
+from truegate.sbom.standard import load_standard
+from truegate.sbom.write import Made, Subject, write_cyclonedx, write_spdx
+
+WRITTEN = ("bom.cdx.json", "bom.spdx.json")
+NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "the built artefact")
+
+
+def collect(run: RunFolder, config: Config, policy: Policy) -> None:
+    """Copy the lockfiles, write both bills of materials (or take those handed in), and ask Trivy what it sees."""
+    settings = policy.settings or {}
+    copy_inventory(run, config)
+    run.fact("steering", steering_notes(config, ["trivy"]))
+    handed_in = settings["security.sbom.files"]
+    run.fact("boms", [_take(run, given) for given in handed_in] or _write(run, config, policy))
+    found = tools.find("trivy", config["tools"])
+    # A scan for licences lists the packages and needs no advisory data.
+    arguments = ["fs", "--cache-dir", str(run.work / "cache"), "--offline-scan", "--skip-version-check"]
+    arguments += ["--disable-telemetry", "--no-progress", "--scanners", "license", "--pkg-types", "library"]
+    arguments += ["--include-dev-deps", "--list-all-pkgs", "--ignorefile", "", "--file-patterns", r"pip:\.txt$"]
+    arguments += ["--format", "json", "--output", "trivy.json", str(run.path / "input")]
+    run.start(
+        "trivy", found, arguments, timeout_seconds=settings["security.sbom.timeout_seconds"], reports=["trivy.json"]
+    )
+
+
+def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
+    """Judge the bills of materials against our own reading; raises ReportError when one can't be read."""
+    inventory, problems, left_out = read_copies(folder, (policy.settings or {})["security.sca.dev_files"])
+    packages = tuple(package for reading in inventory.readings for package in reading.packages)
+    facts = meta.facts or {}
+    documents = tuple(read_sbom((folder / path).read_bytes(), path) for path in facts["boms"])
+    standard = load_standard((policy.settings or {})["security.sbom.standard"])
+    measurements, reasons, notes = judge_sbom(documents, packages, standard)
+    looked, unseen = compare([trivy.parse(jsonio.load(folder / trivy.REPORT, trivy.REPORT))], inventory)
+    controls = judge_control(documents[0], packages)[1] if packages else ()
+    return Result(
+        kind="measurements",
+        looked=looked,
+        not_looked=(*NOT_LOOKED, *(f"left out: {path}" for path in left_out)),
+        controls=controls,
+        measurements=measurements,
+        problems=(*problems, *inventory.problems, *unseen, *reasons),
+        notes=(*notes, *(f"not obeyed: {name}" for name in facts["steering"])),
+    )
+
+
+def _write(run: RunFolder, config: Config, policy: Policy) -> list[str]:
+    inventory, problems, _ = read_copies(run.path, (policy.settings or {})["security.sca.dev_files"])
+    packages = tuple(package for reading in inventory.readings for package in reading.packages)
+    target = run.meta.target
+    subject = Subject(target.name, config.get("target.version") or target.commit, target.commit)
+    complete = not problems and not inventory.problems
+    made = Made(run.meta.generated_at, config["target.owner"], "truegate", __version__, complete)
+    for name, write in zip(WRITTEN, (write_cyclonedx, write_spdx), strict=True):
+        run.add(f"raw/{name}", write(packages, subject, made))
+    return [f"raw/{name}" for name in WRITTEN]
+
+
+def _take(run: RunFolder, given: str) -> str:
+    path = Path(given)
+    if not path.is_file():
+        raise ConfigError(f"--file {given} is no file", "name a CycloneDX or SPDX JSON file")
+    name = f"input/handed-in/{path.name}"
+    run.add(name, path.read_bytes())
+    return name
