@@ -132,6 +132,7 @@ def test_what_cannot_be_compiled_is_listed_with_its_reason(
         ({"id": "ACME-1"}, "'modified' is a required property"),
         (record(id="../x"), r"\$.id"),
         (record(modified="2025-01-02"), r"\$.modified"),
+        (record(modified="2025-01-02T00:00:00.0123456789Z"), r"\$.modified"),  # Go reads at most nine digits
         (record(modified="2025-13-02T00:00:00Z"), "month must be in"),
         (record(withdrawn=None), r"\$.withdrawn"),
         (record(database_specific={"severity": "SEVERE"}), "'SEVERE' is not one of"),

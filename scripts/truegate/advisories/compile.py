@@ -106,16 +106,14 @@ def _osv_record(advisory: Advisory, ecosystem: str) -> dict[str, Any]:
         "affected": [
             {
                 "package": {"ecosystem": ecosystem, "name": _names(ecosystem, name)[0]},
-                "ranges": [{"type": "ECOSYSTEM", "events": _events(interval)} for interval in intervals],
+                "ranges": [
+                    {"type": "ECOSYSTEM", "events": [{k: v} for k, v in asdict(i).items() if v]} for i in intervals
+                ],
             }
             for (owner, name), intervals in advisory.affected.items()
             if owner == ecosystem
         ],
     }
-
-
-def _events(interval: Interval) -> list[dict[str, str]]:
-    return [{kind: version} for kind, version in asdict(interval).items() if version]
 
 
 def _cvss(advisory: Advisory) -> dict[str, str]:
