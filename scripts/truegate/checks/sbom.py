@@ -41,7 +41,7 @@ def collect(run: RunFolder, config: Config, policy: Policy) -> None:
 
 def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     """Judge the bills of materials against our own reading; raises ReportError when one can't be read."""
-    inventory, problems, left_out = read_copies(folder, (policy.settings or {})["security.sca.dev_files"])
+    inventory, problems, left_out = read_copies(folder, (policy.settings or {})["inventory.dev_files"])
     packages = tuple(package for reading in inventory.readings for package in reading.packages)
     facts = meta.facts or {}
     documents = tuple(read_sbom((folder / path).read_bytes(), path) for path in facts["boms"])
@@ -61,7 +61,7 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
 
 
 def _write(run: RunFolder, config: Config, policy: Policy) -> list[str]:
-    inventory, problems, _ = read_copies(run.path, (policy.settings or {})["security.sca.dev_files"])
+    inventory, problems, _ = read_copies(run.path, (policy.settings or {})["inventory.dev_files"])
     packages = tuple(package for reading in inventory.readings for package in reading.packages)
     target = run.meta.target
     subject = Subject(target.name, config.get("target.version") or target.commit, target.commit)

@@ -23,7 +23,7 @@ CLOCK_SLACK = timedelta(hours=1)
 def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     """Give the result of a `security.sca` run; raises ReportError when a raw report can't be read."""
     settings = policy.settings or {}
-    inventory, problems, left_out = read_copies(folder, settings["security.sca.dev_files"])
+    inventory, problems, left_out = read_copies(folder, settings["inventory.dev_files"])
     controls = jsonio.load(folder / "input" / "control.json")
     reports = [_PARSERS[engine](folder, meta) for engine in settings["security.sca.engines"]]
     findings, join_notes = merge(reports, inventory)
