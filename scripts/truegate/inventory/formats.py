@@ -1,0 +1,45 @@
+"""Which file names are lockfiles or manifests: the table formats.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+GLOB = re.compile(r"(\*\*/|\*\*|\*|\?)")
+MEANINGS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@cache
+def glob(pattern: str) -> re.Pattern[str]:
+    """Translate a glob; `*` and `?` stay within a folder, `**` does not."""
+    return re.compile("".join(MEANINGS.get(part) or re.escape(part) for part in GLOB.split(pattern)), re.DOTALL)
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    return any(glob(pattern.strip("/")).fullmatch(path) for pattern in patterns)
+
+
+def find_format(path: str) -> dict[str, Any] | None:
+    """Give the row for a path; `exact` is false when only another case of the name is known."""
+    table, known = _table()
+    if not known.fullmatch(path):
+        return None
+    for row in table:
+        for text, exact in ((path, True), (path.lower(), bool(row.get("any_case")))):
+            if matches(text, row["globs"]) and not matches(text, row.get("not", [])):
+                return {**row, "exact": exact}
+    return None
+
+
+@cache
+def _table() -> tuple[list[dict[str, Any]], re.Pattern[str]]:
+    data = tomllib.loads(Path(__file__).with_name("formats.toml").read_text(encoding="utf-8"))
+    rows = data["format"] + [{"ecosystem": name, "files": files} for name, files in data["unsupported"].items()]
+    for row in rows:
+        row["globs"] = [f"**/{name}" for name in row["files"]]
+    everything = "|".join(glob(each).pattern for row in rows for each in row["globs"])
+    return rows, re.compile(everything, re.DOTALL | re.IGNORECASE)
