@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-if importlib.util.find_spec("jsonschema") is None or importlib.util.find_spec("dotenv") is None:
+if importlib.util.find_spec("jsonschema_rs") is None or importlib.util.find_spec("dotenv") is None:
     sys.exit(f"this `inv` lacks Truegate's dependencies; use {HERE / 'run'} TASK, which makes its own environment")
 sys.path.insert(0, str(HERE / "scripts"))
 

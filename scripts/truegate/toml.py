@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import functools
 import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from truegate.errors import ConfigError
 KIT_ROOT = Path(__file__).resolve().parents[2]
 
 
-@cache
+@functools.cache
 def schema(name: str) -> dict[str, Any]:
     """Give the schema `schemas/<name>.schema.json`."""
     path = KIT_ROOT / "schemas" / f"{name}.schema.json"
@@ -49,25 +49,30 @@ def read_toml(path: Path, schema_name: str) -> dict[str, Any]:
 
 def schema_faults(data: Any, schema_name: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Give each fault as its path in the file and a sentence."""
-    import jsonschema
+    import jsonschema_rs
 
-    checker = jsonschema.FormatChecker(formats=["date"])
-    validator = jsonschema.Draft202012Validator(schema(schema_name), format_checker=checker)
-    for error in sorted(validator.iter_errors(data), key=lambda e: [str(part) for part in e.absolute_path]):
-        path = tuple(error.absolute_path)
-        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-            known = list(error.schema.get("properties", {}))
-            for key in sorted(set(error.instance) - set(known)):
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-                yield (*path, key), f"unknown key {_dotted((*path, key))!r}{hint}"
+    top = schema(schema_name)
+    validator = jsonschema_rs.Draft202012Validator(top, validate_formats=True)
+    for error in sorted(validator.iter_errors(data), key=lambda error: [str(part) for part in error.instance_path]):
+        path = tuple(error.instance_path)
+        node: Any = top
+        for part in error.schema_path[:-1]:
+            node = node[part]
+        if error.schema_path[-1] == "additionalProperties":
+            yield from _unknown_keys(path, error.instance, list(node["properties"]))
         else:
-            expected = error.schema.get("x-expects")
+            expected = node.get("x-expects")
             message = f"{error.instance!r} is not {expected}" if expected else error.message
-            yield path, f"{_dotted(path)}: {message}"
-    for path, value in _leaves(data, ()):
-        if isinstance(value, float) and not math.isfinite(value):
-            yield path, f"{_dotted(path)}: {value} is no limit"
+            yield path, f"{dotted(path)}: {message}"
+
+
+def _unknown_keys(
+    path: tuple[str | int, ...], table: Any, known: Sequence[str]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for key in sorted(set(table) - set(known)):
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+        yield (*path, key), f"unknown key {dotted((*path, key))!r}{hint}"
 
 
 def line_of(text: str, path: tuple[str | int, ...]) -> int | None:
@@ -99,7 +104,8 @@ def _line(text: str, path: tuple[str | int, ...]) -> str:
     return f":{number}" if number else ""
 
 
-def _dotted(path: tuple[str | int, ...]) -> str:
+def dotted(path: Sequence[str | int]) -> str:
+    """Give a path in a file as people write it: `exclude[0].reason`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "(top level)"
 
 
@@ -108,13 +114,6 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it: the schema then says what it wants instead
     return value.isoformat() if isinstance(value, (dt.date, dt.time)) else value
-
-
-def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    if isinstance(value, (dict, list)):
-        for key, item in items:
-            yield from _leaves(item, (*path, key))
-    else:
-        yield path, value

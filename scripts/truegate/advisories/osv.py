@@ -16,6 +16,7 @@ from semantic_version import Version as NpmVersion
 
 from truegate import jsonio
 from truegate.errors import ConfigError, ReportError
+from truegate.toml import dotted
 
 ECOSYSTEMS = ("npm", "PyPI")
 EVENT_RANKS = {"fixed": 0, "introduced": 1, "last_affected": 2}  # which comes first at one and the same version
@@ -45,9 +46,9 @@ def load_advisories(source: Path) -> tuple[Advisory, ...]:
 
     Raises ConfigError, naming the file, for a record that is unsound or there twice, and when there is none at all.
     """
-    import jsonschema
+    import jsonschema_rs
 
-    validator = jsonschema.Draft202012Validator(jsonio.load(Path(__file__).with_name("osv.schema.json")))
+    validator = jsonschema_rs.Draft202012Validator(jsonio.load(Path(__file__).with_name("osv.schema.json")))
     found: dict[str, Advisory] = {}
     for name, data in _files(source):
         try:
@@ -79,7 +80,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 def _advisory(record: dict[str, Any], fault: Any) -> Advisory:
     if fault is not None:
-        raise ValueError(f"{fault.json_path}: {fault.message:.200}")
+        raise ValueError(f"{dotted(fault.instance_path)}: {fault.message:.200}")
     for key in {"published", "modified", "withdrawn"} & set(record):
         datetime.fromisoformat(record[key])
     affected: dict[tuple[str, str], list[Interval]] = defaultdict(list)
