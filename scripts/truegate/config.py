@@ -13,7 +13,7 @@ from truegate.errors import ConfigError
 from truegate.toml import KIT_ROOT, line_of, read_toml, schema
 
 FILE_NAME = "truegate.toml"
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|PWD|CREDENTIAL|AUTH|PRIVATE|DSN", re.IGNORECASE)
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|_PWD|CREDENTIAL|AUTH|PRIVATE|DSN", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ def load_config(
     for key, value in (overrides or {}).items():
         values[key], origins[key] = value, origin
     from_env = _load_profile(root, profile)
-    secrets = {name: value for name, value in os.environ.items() if SECRET_NAME.search(name)}
-    secrets |= {name: value for name, value in from_env.items() if SECRET_NAME.search(name)}
+    secrets = {name: value for name, value in {**os.environ, **from_env}.items() if _is_secret(name, value)}
     secrets |= _url_passwords({**os.environ, **from_env})
     return Config(root, profile, values, origins, secrets)
 
@@ -116,6 +115,11 @@ def _load_profile(root: Path, profile: str | None) -> dict[str, str]:
     for name, value in read.items():
         os.environ.setdefault(name, value)
     return read
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Tell by its name whether a variable holds a secret; the path of a file that holds one is none."""
+    return bool(SECRET_NAME.search(name)) and not os.path.exists(value)  # noqa: PTH110  Path refuses a long secret
 
 
 def _url_passwords(variables: Mapping[str, str]) -> dict[str, str]:
