@@ -108,7 +108,7 @@ def bench_sca() -> list[Figure]:
 
 
 def bench_large() -> list[Figure]:
-    """A 60 MB report with 100,000 findings, parsed, gated and rendered in a process of its own."""
+    """Judge a 60 MB report with 100,000 findings: parse, gate and render it in a process of its own."""
     script = Path(__file__).with_name("large_report.py")
     times, peaks, size = [], [], 0.0
     for _ in range(5):

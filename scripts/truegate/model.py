@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from dataclasses import dataclass
@@ -306,11 +307,15 @@ def to_json(value: Any) -> Any:
 
 def from_json(cls: type[T], data: Any) -> T:
     """Build the dataclass `cls` from what `to_json` gave; raises TypeError or KeyError on another shape."""
-    hints = typing.get_type_hints(cls)
-    names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if unknown := set(data) - names:
+    hints = _hints(cls)  # type: ignore[arg-type]
+    if unknown := data.keys() - hints.keys():
         raise TypeError(f"unknown fields for {cls.__name__}: {', '.join(sorted(unknown))}")
     return cls(**{name: _typed(hints[name], item) for name, item in data.items()})
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _typed(hint: Any, value: Any) -> Any:

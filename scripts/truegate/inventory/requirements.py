@@ -39,7 +39,7 @@ def statements(text: str) -> list[Statement]:
     found: list[Statement] = []
     goes_on = False
     for number, line in enumerate(text.split("\n"), 1):
-        code, *comment = re.split(r"(?:^|\s)#", line, maxsplit=1)
+        code, *comment = re.split(r"(?:^|\s)#", line, maxsplit=1) if "#" in line else [line]
         if goes_on and code.strip():
             found[-1].text += " " + code.strip().rstrip("\\")
         elif code.strip():
