@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from packageurl import PackageURL
 
+from truegate.checks.listed import homes
 from truegate.inventory.records import Inventory
 from truegate.model import SEVERITIES, Finding, Location, LockedPackage, Scope
 from truegate.parsers.engine import EngineReport, Hit
@@ -24,13 +25,16 @@ def merge(reports: Sequence[EngineReport], inventory: Inventory) -> tuple[tuple[
         for package in reading.packages
     }
     ecosystems = {f"target/{reading.path}": reading.ecosystem for reading in inventory.readings}
+    listed = homes(inventory)
     by_package: dict[tuple[str, Scope], list[Placed]] = defaultdict(list)
-    for report in reports:
-        for hit in report.hits:
-            if hit.path.startswith("target/"):
-                ours = packages.get((hit.path, hit.name, hit.version))
-                purl = _purl(ecosystems.get(hit.path, "generic"), hit.name)
-                by_package[purl, ours.scope if ours else "runtime"].append((report.engine, hit, ours))
+    for engine, hit in ((report.engine, hit) for report in reports for hit in report.hits):
+        pinned = listed.get((hit.path, hit.name, hit.version), [])
+        places: list[tuple[str, LockedPackage | None]] = [(f"target/{package.lockfile}", package) for package in pinned]
+        if hit.path.startswith("target/"):
+            places = [(hit.path, packages.get((hit.path, hit.name, hit.version)))]
+        for path, ours in places:
+            purl = _purl(ecosystems.get(path, "generic"), hit.name)
+            by_package[purl, ours.scope if ours else "runtime"].append((engine, replace(hit, path=path), ours))
     findings = []
     for (purl, scope), placed in by_package.items():
         group = [_finding(purl, scope, same) for same in _by_alias(placed)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,22 @@ def copy_inventory(run: RunFolder, config: Config) -> dict[str, Any]:
     for file in found.files:
         run.add(f"input/target/{file.path}", (config.target_dir / file.path).read_bytes())
     listed = [{**to_json(file), "path": f"target/{file.path}"} for file in found.files]
-    inventory = {"files": listed, "problems": to_json(found.problems), "left_out": list(found.left_out)}
+    problems = (*found.problems, *_mangled(run, config, found.files))
+    inventory = {"files": listed, "problems": to_json(problems), "left_out": list(found.left_out)}
     run.add("input/inventory.json", jsonio.dumps(inventory))
     return inventory
+
+
+def _mangled(run: RunFolder, config: Config, files: Sequence[FoundFile]) -> Iterator[Reason]:
+    """Tell when masking secrets made other packages of those in the lockfiles: a secret may be called `lodash`."""
+    if run.masker.counts:
+        places = (config.target_dir, run.path / "input" / "target")
+        original, copy = (read_inventory(place, files, config["inventory.dev_files"]) for place in places)
+        if original != copy:
+            message = f"masking the value of {', '.join(sorted(run.masker.counts))} changed what the lockfiles say"
+            yield Reason(
+                "masked", "unreliable", message, "take the secret out of them, or give that variable another name"
+            )
 
 
 def read_copies(folder: Path, dev_files: Sequence[str]) -> tuple[Inventory, tuple[Reason, ...], tuple[str, ...]]:
@@ -39,9 +52,12 @@ def read_copies(folder: Path, dev_files: Sequence[str]) -> tuple[Inventory, tupl
     return read_inventory(folder / "input" / "target", files, dev_files), problems, tuple(listed["left_out"])
 
 
-def steering_notes(config: Config, names: Sequence[str]) -> list[str]:
-    """Name the files in the target and the variables in the environment that would steer a tool and were not obeyed."""
-    rows = [tools.row(name) for name in names]
+def steering_notes(config: Config) -> list[str]:
+    """Name the files in the target and the variables in the environment that would steer a tool and were not obeyed.
+
+    Of every tool, not only of those that run: a team may think that its `.snyk` counts here.
+    """
+    rows = tools.table().values()
     wanted = {name for tool in rows for name in tool.steering_files}
     notes = []
     for folder, folders, files in os.walk(config.target_dir):
@@ -49,8 +65,4 @@ def steering_notes(config: Config, names: Sequence[str]) -> list[str]:
         notes += [os.path.relpath(f"{folder}/{name}", config.target_dir) for name in sorted(wanted & set(files))]
     prefixes = tuple(prefix for tool in rows for prefix in tool.steering_env)
     allowed = {name for tool in rows for name in tool.pass_env}
-    return (
-        notes + sorted(f"${n}" for n in os.environ if n.startswith(prefixes) and n not in allowed)
-        if prefixes
-        else notes
-    )
+    return notes + sorted(f"${name}" for name in os.environ if name.startswith(prefixes) and name not in allowed)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from truegate import __version__, jsonio, tools
 from truegate.checks.inputs import copy_inventory, read_copies, steering_notes
+from truegate.checks.listed import expected
 from truegate.checks.witness import compare
 from truegate.config import Config
 from truegate.errors import ConfigError
@@ -25,9 +26,10 @@ def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     """Copy the lockfiles, write both bills of materials (or take those handed in), and ask Trivy what it sees."""
     settings = policy.settings or {}
     copy_inventory(run, config)
-    run.fact("steering", steering_notes(config, ["trivy"]))
+    run.fact("steering", steering_notes(config))
     handed_in = settings["security.sbom.files"]
-    run.fact("boms", [_take(run, given) for given in handed_in] or _write(run, config, policy))
+    taken = [_take(run, given, number) for number, given in enumerate(handed_in, 1)]
+    run.fact("boms", taken or _write(run, config, policy))
     found = tools.find("trivy", config["tools"])
     # A scan for licences lists the packages and needs no advisory data.
     arguments = ["fs", "--cache-dir", str(run.work / "cache"), "--offline-scan", "--skip-version-check"]
@@ -47,7 +49,8 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     documents = tuple(read_sbom((folder / path).read_bytes(), path) for path in facts["boms"])
     standard = load_standard((policy.settings or {})["security.sbom.standard"])
     measurements, reasons, notes = judge_sbom(documents, packages, standard)
-    looked, unseen = compare([trivy.parse(jsonio.load(folder / trivy.REPORT, trivy.REPORT))], inventory)
+    seen = trivy.parse(jsonio.load(folder / trivy.REPORT, trivy.REPORT))
+    looked, unseen, _ = compare([seen], inventory, expected(inventory, with_lists=False))
     controls = judge_control(documents[0], packages)[1] if packages else ()
     return Result(
         kind="measurements",
@@ -72,10 +75,10 @@ def _write(run: RunFolder, config: Config, policy: Policy) -> list[str]:
     return [f"raw/{name}" for name in WRITTEN]
 
 
-def _take(run: RunFolder, given: str) -> str:
+def _take(run: RunFolder, given: str, number: int) -> str:
     path = Path(given)
     if not path.is_file():
         raise ConfigError(f"--file {given} is no file", "name a CycloneDX or SPDX JSON file")
-    name = f"input/handed-in/{path.name}"
+    name = f"input/handed-in/{number}/{path.name}"  # two files may have one name
     run.add(name, path.read_bytes())
     return name

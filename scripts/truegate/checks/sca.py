@@ -9,7 +9,8 @@ from typing import Any
 from truegate import jsonio, tools
 from truegate.advisories import stores
 from truegate.checks import sca_result
-from truegate.checks.inputs import copy_inventory, steering_notes
+from truegate.checks.inputs import copy_inventory, read_copies, steering_notes
+from truegate.checks.listed import LISTS, write_lists
 from truegate.config import Config
 from truegate.errors import ConfigError, InconclusiveError
 from truegate.evidence import RunFolder
@@ -24,11 +25,14 @@ def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     settings = policy.settings or {}
     inventory = copy_inventory(run, config)
     engines = settings["security.sca.engines"]
-    run.fact("steering", steering_notes(config, engines))
+    run.fact("steering", steering_notes(config))
     if settings["from_report"]:
         _take_reports(run, Path(settings["from_report"]), engines)
         return
-    _copy_controls(run, {file["ecosystem"] for file in inventory["files"]})
+    ecosystems = {file["ecosystem"] for file in inventory["files"]}
+    _copy_controls(run, ecosystems)
+    for path, data in write_lists(read_copies(run.path, settings["inventory.dev_files"])[0]).items():
+        run.add(f"input/{path}", data)
     for engine in engines:
         _ENGINES[engine](run, config, settings["security.sca.timeout_seconds"], inventory)
 
@@ -89,9 +93,9 @@ def _osv_scanner(run: RunFolder, config: Config, timeout_seconds: float, invento
     empty.touch()
     arguments = ["scan", "source", "--offline", "--all-packages", "--no-ignore", "--config", str(empty)]
     arguments += ["--format", "json", "--output-file", "osv-scanner.json"]
-    for file in [*inventory["files"], *_control_files(run)]:
-        if file["role"] == "lockfile":
-            arguments += ["--lockfile", f"{OSV_PARSERS.get(file['format'], '')}:{run.path / 'input' / file['path']}"]
+    files = [(file["path"], file["format"]) for file in inventory["files"] if file["role"] == "lockfile"]
+    for path, form in [*files, *_shown_files(run)]:
+        arguments += ["--lockfile", f"{OSV_PARSERS[form]}:{run.path / 'input' / path}"]
     run.start(
         "osv-scanner",
         found,
@@ -108,9 +112,11 @@ def _snyk(run: RunFolder, config: Config, timeout_seconds: float, _inventory: An
     run.start("snyk", found, arguments, timeout_seconds=timeout_seconds, reports=["snyk.json"])
 
 
-def _control_files(run: RunFolder) -> list[dict[str, str]]:
+def _shown_files(run: RunFolder) -> list[tuple[str, str]]:
+    """Give path and format of what is shown beside the target: the controls, and our lists of its packages."""
     rows = jsonio.load(run.path / "input" / "control.json").values()
-    return [{"path": f"control/{row['path']}", "format": row["format"], "role": "lockfile"} for row in rows]
+    controls = [(f"control/{row['path']}", row["format"]) for row in rows]
+    return controls + [(path, form) for path, form in LISTS.values() if (run.path / "input" / path).is_file()]
 
 
 def _keep_provenance(run: RunFolder, cache: Path, engine: str) -> None:

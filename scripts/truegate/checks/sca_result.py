@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 from truegate import jsonio
 from truegate.checks.findings import merge
 from truegate.checks.inputs import read_copies
+from truegate.checks.listed import differences, expected
 from truegate.checks.witness import compare
 from truegate.inventory.records import Inventory
 from truegate.model import Control, Measurement, Meta, Policy, Reason, Result
 from truegate.parsers import osv_scanner, snyk, trivy
-from truegate.parsers.engine import EngineReport
+from truegate.parsers.engine import EngineReport, moment, wrong_shape
 
 NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "licences")
 CLOCK_SLACK = timedelta(hours=1)
+SERVICE, EXTERNAL = "unverified service", "external"  # sources of advisories that no note of ours tells
+PUBLIC = frozenset({"official", EXTERNAL})  # who accepts a report made elsewhere accepts its data
 
 
 def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
@@ -25,9 +29,10 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     settings = policy.settings or {}
     inventory, problems, left_out = read_copies(folder, settings["inventory.dev_files"])
     controls = jsonio.load(folder / "input" / "control.json")
-    reports = [_PARSERS[engine](folder, meta) for engine in settings["security.sca.engines"]]
+    reports = [_placed(_PARSERS[engine](folder, meta), meta) for engine in settings["security.sca.engines"]]
     findings, join_notes = merge(reports, inventory)
-    looked, unseen = compare(reports, inventory)
+    looked, unseen, seen_notes = compare(reports, inventory, expected(inventory, with_lists=not meta.external))
+    odd = [reason for report in reports for reason in differences(report, inventory)]
     age, source, data_problems, data_notes = _advisories(folder, meta, reports)
     steering = (meta.facts or {}).get("steering") or []
     return Result(
@@ -37,10 +42,11 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
         controls=tuple(_controls(reports, controls, inventory)) if not meta.external else (),
         findings=findings,
         measurements=(age, source),
-        problems=(*problems, *inventory.problems, *unseen, *data_problems, *_exit_problems(meta, reports)),
+        problems=(*problems, *inventory.problems, *unseen, *odd, *data_problems, *_exit_problems(meta, reports)),
         notes=(
             *data_notes,
             *join_notes,
+            *seen_notes,
             *(f"not obeyed: {name} (move what it means to truegate.toml or waivers.toml)" for name in steering),
             *(f"withdrawn, not counted: {name}" for report in reports for name in report.withdrawn),
         ),
@@ -52,14 +58,34 @@ def _parse_trivy(folder: Path, _meta: Meta) -> EngineReport:
 
 
 def _parse_osv(folder: Path, meta: Meta) -> EngineReport:
-    step = next((step for step in meta.steps if step.name == "osv-scanner"), None)
-    lockfiles = [part for part in step.argv if "/input/" in part] if step else []
-    root = lockfiles[0].partition(":")[2].partition("/input/")[0] + "/input" if lockfiles else str(folder / "input")
-    return osv_scanner.parse(jsonio.load(folder / osv_scanner.REPORT, osv_scanner.REPORT), root)
+    """Read the report with paths below the folder that was scanned: input/ as it was then, or a place elsewhere."""
+    report = jsonio.load(folder / osv_scanner.REPORT, osv_scanner.REPORT)
+    files = [row["path"] for row in jsonio.load(folder / "input" / "inventory.json")["files"]]
+    part = f"/{meta.run_id}/input/"
+    given = [
+        argument for step in meta.steps if step.name == "osv-scanner" for argument in step.argv if part in argument
+    ]
+    if given:
+        return osv_scanner.parse(report, given[0].partition(":")[2].partition(part)[0] + part)
+    return osv_scanner.parse(report, osv_scanner.common_root(report, [path.removeprefix("target/") for path in files]))
 
 
 def _parse_snyk(folder: Path, _meta: Meta) -> EngineReport:
     return snyk.parse(jsonio.load(folder / snyk.REPORT, snyk.REPORT))
+
+
+def _placed(report: EngineReport, meta: Meta) -> EngineReport:
+    """Refuse a report about other places than those shown; one made elsewhere has paths of the target alone."""
+    paths = {*(report.packages or ()), *(hit.path for hit in report.hits)}
+    odd = sorted(path for path in paths if not path.startswith(("target/", "control/", "listed/")))
+    if odd and not meta.external:
+        raise wrong_shape(f"raw/{report.engine}.json", f"it is about {odd[0]}, which was not shown")
+    if not odd:
+        return report
+    packages = {f"target/{path}": names for path, names in report.packages.items()} if report.packages else None
+    return replace(
+        report, packages=packages, hits=tuple(replace(hit, path=f"target/{hit.path}") for hit in report.hits)
+    )
 
 
 _PARSERS: Mapping[str, Callable[[Path, Meta], EngineReport]] = {
@@ -86,40 +112,42 @@ def _advisories(
 ) -> tuple[Measurement, Measurement, list[Reason], list[str]]:
     """Measure how old the advisory data is and whether any of it is public."""
     started = datetime.fromisoformat(meta.generated_at)
-    ages, kinds, problems, notes = [], [], [], []
+    ages: list[timedelta | None] = []
+    kinds, problems, notes = [], [], []
     for report in reports:
-        provenance = _provenance(folder, report.engine)
-        dated = provenance.get("dated")
-        kinds.append(provenance["source"])
-        records = provenance.get("records")
-        counted = f", {records} records" if records else ""
-        notes.append(f"{report.engine} advisories: {provenance['source']}{counted}, dated {dated or 'unknown'}")
-        if dated:
-            ages.append(started - datetime.fromisoformat(dated))
-    if ages and min(ages) < -CLOCK_SLACK:
-        message = "the advisory data is dated later than this run: one of the two clocks is wrong"
-        problems.append(Reason("clock", "unreliable", message, "set the clock, then run again"))
-    known = len(ages) == len(reports)
-    hours = round(max(ages) / timedelta(hours=1), 1) if known and ages else None
-    age = Measurement(
-        "advisory_age_hours_max", hours, "hours", reason=None if known else "an engine does not date its data"
-    )
-    private = not any(kind == "official" for kind in kinds)
+        note, dates = _provenance(folder, report)
+        kinds.append(note.get("source", "unknown"))
+        records = f", {note['records']} records" if note.get("records") else ""
+        dated = min(dates).isoformat().replace("+00:00", "Z") if dates else "unknown"
+        notes.append(f"{report.engine} advisories: {kinds[-1]}{records}, dated {dated}")
+        notes += [f"withdrawn, not counted: {name}" for name in note.get("withdrawn", [])]
+        if kinds[-1] != SERVICE:
+            ages.append(started - min(dates) if dates else None)
+        if dates and max(dates) - started > CLOCK_SLACK:
+            message = "the advisory data is dated later than this run: one of the two clocks is wrong"
+            problems.append(Reason("clock", "unreliable", message, "set the clock, then run again"))
+        if len(set(dates)) > 1 and not meta.external:
+            message = f"{report.engine} tells another date of its advisory data than was noted when that was fetched"
+            problems.append(Reason("disagree", "unreliable", message, "inv security.db.update, then run again"))
+    known = [age for age in ages if age is not None]
+    hours = round(max(known) / timedelta(hours=1), 1) if known and len(known) == len(ages) else None
+    why = None if hours is not None else "an engine does not date its data"
+    age = Measurement("advisory_age_hours_max", hours, "hours", reason=why)
+    private = PUBLIC.isdisjoint(kinds)
     if private:
         notes.insert(0, f"rests on {' and '.join(sorted(set(kinds)))} advisories alone, not on the public data")
     return age, Measurement("accept_private_advisories", int(private), ""), problems, notes
 
 
-def _provenance(folder: Path, engine: str) -> dict[str, Any]:
-    """Give the data's source from our own note and its date from the tool where the tool tells one."""
-    path = folder / "raw" / f"{engine}-advisories.json"
-    note: dict[str, Any] = (
-        jsonio.load(path) if path.exists() else {"source": "external" if engine != "snyk" else "official"}
-    )
-    version = folder / "raw" / f"{engine}-version.json"
-    if version.exists():
-        note["dated"] = trivy.advisories_dated(jsonio.load(version))
-    return note
+def _provenance(folder: Path, report: EngineReport) -> tuple[dict[str, Any], list[datetime]]:
+    """Give our own note on the data, and its dates: as noted and as the tool tells; elsewhere also the report's own."""
+    path, version = (folder / "raw" / f"{report.engine}-{name}.json" for name in ("advisories", "version"))
+    if report.packages is None:
+        return {"source": SERVICE}, []
+    note: dict[str, Any] = jsonio.load(path) if path.exists() else {"source": EXTERNAL}
+    told = trivy.advisories_dated(jsonio.load(version)) if version.exists() else None
+    created = report.created if note.get("source") == EXTERNAL and told else None
+    return note, [moment(text, path.name) for text in (note.get("dated"), told, created) if text]
 
 
 def _exit_problems(meta: Meta, reports: Sequence[EngineReport]) -> Iterable[Reason]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from truegate.errors import ReportError
@@ -45,13 +46,14 @@ class Hit:
 class EngineReport:
     """One engine's report: `packages` (path -> name and version) shows that it looked.
 
-    `packages` is None for an engine that does not list what it saw.
+    `packages` is None for an engine that does not list what it saw; `created` is the report's own date, if it has one.
     """
 
     engine: str
     packages: Mapping[str, frozenset[tuple[str, str]]] | None
     hits: tuple[Hit, ...]
     withdrawn: tuple[str, ...] = ()
+    created: str | None = None
 
 
 def severity_of(word: Any, report: str) -> Severity:
@@ -68,9 +70,9 @@ def severity_of_score(score: float) -> Severity:
     return next((word for least, word in bands if score >= least), "info")
 
 
-def is_malware(ids: tuple[str, ...], cwes: list[Any] | tuple[Any, ...]) -> bool:
+def is_malware(ids: Sequence[str], cwes: Sequence[str]) -> bool:
     """Tell whether an advisory calls the whole package hostile."""
-    return any(i.startswith("MAL-") for i in ids) or not MALWARE_CWES.isdisjoint(map(str, cwes))
+    return any(i.startswith("MAL-") for i in ids) or not MALWARE_CWES.isdisjoint(cwes)
 
 
 def normal_name(ecosystem: str, name: str) -> str:
@@ -83,9 +85,28 @@ def take(record: Any, key: str, kind: type, report: str, default: Any = ...) -> 
     value = record.get(key) if isinstance(record, dict) else None
     if value is None and default is not ...:
         return default
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise wrong_shape(report, f"{key!r} is {type(value).__name__}, expected {kind.__name__}")
     return cast(Any, value)
+
+
+def take_texts(record: Any, key: str, report: str) -> list[str]:
+    """Give the list of texts `record[key]`, empty when absent; raises ReportError for another shape."""
+    values = take(record, key, list, report, [])
+    if odd := [value for value in values if not isinstance(value, str)]:
+        raise wrong_shape(report, f"{key!r} holds {type(odd[0]).__name__}, expected str")
+    return cast(list[str], values)
+
+
+def moment(text: str, report: str) -> datetime:
+    """Read an RFC 3339 time; raises ReportError for another text, and for one without a time zone."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise wrong_shape(report, f"{text!r} is no time") from error
+    if read.tzinfo is None:
+        raise wrong_shape(report, f"the time {text!r} names no zone")
+    return read
 
 
 def wrong_shape(report: str, what: str) -> ReportError:

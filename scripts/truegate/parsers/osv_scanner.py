@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from truegate.model import Severity
+from truegate.model import SEVERITIES, Severity
 from truegate.parsers.engine import (
     EngineReport,
     Hit,
@@ -15,6 +16,7 @@ from truegate.parsers.engine import (
     severity_of,
     severity_of_score,
     take,
+    take_texts,
     wrong_shape,
 )
 
@@ -42,44 +44,54 @@ def parse(report: Any, root: str) -> EngineReport:
             version = take(package, "version", str, REPORT, "")
             packages.setdefault(path, set()).add((name, version))
             records = {take(v, "id", str, REPORT): v for v in take(row, "vulnerabilities", list, REPORT, [])}
-            withdrawn |= {key for key, record in records.items() if record.get("withdrawn")}
-            for group in take(row, "groups", list, REPORT, []):
-                hit = _hit((path, name, version), group, records)
-                if hit:
-                    hits.append(hit)
-            grouped = {i for group in take(row, "groups", list, REPORT, []) for i in take(group, "ids", list, REPORT)}
-            if missing := set(records) - grouped:
+            withdrawn |= {key for key, record in records.items() if take(record, "withdrawn", str, REPORT, "")}
+            groups = take(row, "groups", list, REPORT, [])
+            hits += filter(None, (_hit((path, name, version), group, records) for group in groups))
+            if missing := set(records) - {i for group in groups for i in take_texts(group, "ids", REPORT)}:
                 raise wrong_shape(REPORT, f"{min(missing)} stands in no group")
     return EngineReport(
         "osv-scanner", {p: frozenset(n) for p, n in packages.items()}, tuple(hits), tuple(sorted(withdrawn))
     )
 
 
+def common_root(report: Any, files: Sequence[str]) -> str:
+    """Give the folder below which most of a report's paths are among `files`."""
+    sources = [
+        take(take(row, "source", dict, REPORT), "path", str, REPORT) for row in take(report, "results", list, REPORT)
+    ]
+    roots = [source.removesuffix(f"/{file}") for source in sources for file in files if source.endswith(f"/{file}")]
+    return max(sorted(set(roots)), key=roots.count, default="/")
+
+
 def _hit(place: tuple[str, str, str], group: Any, records: dict[str, Any]) -> Hit | None:
     path, name, version = place
-    own = [i for i in take(group, "ids", list, REPORT) if not records.get(i, {}).get("withdrawn")]
+    own = [i for i in take_texts(group, "ids", REPORT) if not records.get(i, {}).get("withdrawn")]
     if not own:
         return None
     if unknown := [i for i in own if i not in records]:
         raise wrong_shape(REPORT, f"{unknown[0]} is in a group but has no record")
-    ids = tuple(dict.fromkeys((*own, *take(group, "aliases", list, REPORT, []))))
+    ids = tuple(dict.fromkeys((*own, *take_texts(group, "aliases", REPORT))))
     members = [records[i] for i in own]
     severity, source = _severity(members, take(group, "max_severity", str, REPORT, ""))
     details = [take(record, "database_specific", dict, REPORT, {}) for record in members]
-    cwes = [cwe for detail in details for cwe in take(detail, "cwe_ids", list, REPORT, [])]
+    cwes = [cwe for detail in details for cwe in take_texts(detail, "cwe_ids", REPORT)]
     title = next((text for record in members if (text := take(record, "summary", str, REPORT, ""))), own[0])
     return Hit(path, name, version, ids, severity, source, title, _fixed(members, name), is_malware(ids, cwes))
 
 
 def _severity(records: Sequence[Any], score: str) -> tuple[Severity, str]:
-    for record in records:
-        word = take(take(record, "database_specific", dict, REPORT, {}), "severity", str, REPORT, "")
-        if word:
-            return severity_of(word, REPORT), take(record, "id", str, REPORT)
-    try:
-        return (severity_of_score(float(score)), "cvss") if score else ("unknown", "none")
-    except ValueError as error:
-        raise wrong_shape(REPORT, f"max_severity {score!r} is no number") from error
+    """Give the worst word of the records, else the word for the score, which is empty where there is none."""
+    details = [
+        (take(record, "database_specific", dict, REPORT, {}), take(record, "id", str, REPORT)) for record in records
+    ]
+    words = [
+        (severity_of(word, REPORT), i) for detail, i in details if (word := take(detail, "severity", str, REPORT, ""))
+    ]
+    if words:
+        return min(words, key=lambda pair: SEVERITIES.index(pair[0]))
+    if score and not re.fullmatch(r"\d+(\.\d+)?", score):  # float() would take "nan", which is above no bound
+        raise wrong_shape(REPORT, f"max_severity {score!r} is no number")
+    return (severity_of_score(float(score)), "cvss") if score else ("unknown", "none")
 
 
 def _fixed(records: Sequence[Any], name: str) -> tuple[str, ...]:
@@ -91,5 +103,5 @@ def _fixed(records: Sequence[Any], name: str) -> tuple[str, ...]:
             if normal_name(ecosystem, take(package, "name", str, REPORT, "")) != name:
                 continue
             for span in take(affected, "ranges", list, REPORT, []):
-                fixed += [event["fixed"] for event in take(span, "events", list, REPORT, []) if event.get("fixed")]
-    return tuple(dict.fromkeys(fixed))
+                fixed += [take(event, "fixed", str, REPORT, "") for event in take(span, "events", list, REPORT, [])]
+    return tuple(filter(None, dict.fromkeys(fixed)))

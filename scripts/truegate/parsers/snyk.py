@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from truegate.parsers.engine import EngineReport, Hit, is_malware, severity_of, take, wrong_shape
+from truegate.parsers.engine import (
+    EngineReport,
+    Hit,
+    is_malware,
+    normal_name,
+    severity_of,
+    take,
+    take_texts,
+    wrong_shape,
+)
 
 REPORT = "raw/snyk.json"
+PYTHON = frozenset({"pip", "pipenv", "poetry"})
 
 
 def parse(report: Any) -> EngineReport:
@@ -20,21 +30,22 @@ def parse(report: Any) -> EngineReport:
             raise wrong_shape(REPORT, str(project["error"])[:300])
         path = take(project, "displayTargetFile", str, REPORT)
         take(project, "dependencyCount", int, REPORT)
+        ecosystem = "pypi" if take(project, "packageManager", str, REPORT) in PYTHON else "npm"
         for row in take(project, "vulnerabilities", list, REPORT):
             identifiers = take(row, "identifiers", dict, REPORT, {})
-            named = [i for kind in ("CVE", "GHSA") for i in take(identifiers, kind, list, REPORT, [])]
+            named = [i for kind in ("CVE", "GHSA") for i in take_texts(identifiers, kind, REPORT)]
             ids = tuple(dict.fromkeys((*named, take(row, "id", str, REPORT))))
             hits.append(
                 Hit(
                     path=path,
-                    name=take(row, "packageName", str, REPORT),
+                    name=normal_name(ecosystem, take(row, "packageName", str, REPORT)),
                     version=take(row, "version", str, REPORT),
                     ids=ids,
                     severity=severity_of(take(row, "severity", str, REPORT), REPORT),
                     severity_source="snyk",
                     title=take(row, "title", str, REPORT),
-                    fixed_in=tuple(take(row, "fixedIn", list, REPORT, [])),
-                    malware=is_malware(ids, take(identifiers, "CWE", list, REPORT, [])),
+                    fixed_in=tuple(take_texts(row, "fixedIn", REPORT)),
+                    malware=is_malware(ids, take_texts(identifiers, "CWE", REPORT)),
                 )
             )
     return EngineReport("snyk", None, tuple(hits))

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from truegate.parsers.engine import EngineReport, Hit, is_malware, normal_name, severity_of, take, wrong_shape
+from truegate.parsers.engine import (
+    EngineReport,
+    Hit,
+    is_malware,
+    normal_name,
+    severity_of,
+    take,
+    take_texts,
+    wrong_shape,
+)
 
 REPORT = "raw/trivy.json"
 ECOSYSTEMS = {
@@ -24,10 +33,10 @@ def parse(report: Any) -> EngineReport:
     for result in take(report, "Results", list, REPORT, []):
         path = take(result, "Target", str, REPORT)
         ecosystem = ECOSYSTEMS.get(take(result, "Type", str, REPORT, ""), "")
-        seen = packages.setdefault(path, set())
+        listed = packages.setdefault(path, set())
         for package in take(result, "Packages", list, REPORT, []):
             name, version = take(package, "Name", str, REPORT), take(package, "Version", str, REPORT, "")
-            seen.add((normal_name(ecosystem, name), version))
+            listed.add((normal_name(ecosystem, name), version))
         hits += [_hit(path, ecosystem, row) for row in take(result, "Vulnerabilities", list, REPORT, [])]
         if take(result, "ExperimentalModifiedFindings", list, REPORT, []):
             raise wrong_shape(REPORT, f"findings of {path} were suppressed by a file that is not ours")
@@ -36,12 +45,13 @@ def parse(report: Any) -> EngineReport:
             raise wrong_shape(
                 REPORT, f"{hit.ids[0]} is in {hit.name} {hit.version}, which it does not list in {hit.path}"
             )
-    return EngineReport("trivy", {path: frozenset(names) for path, names in packages.items()}, tuple(hits))
+    seen = {path: frozenset(names) for path, names in packages.items()}
+    return EngineReport("trivy", seen, tuple(hits), created=take(report, "CreatedAt", str, REPORT))
 
 
 def _hit(path: str, ecosystem: str, row: Any) -> Hit:
     own = take(row, "VulnerabilityID", str, REPORT)
-    ids = tuple(dict.fromkeys((own, *take(row, "VendorIDs", list, REPORT, []))))
+    ids = tuple(dict.fromkeys((own, *take_texts(row, "VendorIDs", REPORT))))
     fixed = take(row, "FixedVersion", str, REPORT, "")
     return Hit(
         path=path,
@@ -52,7 +62,7 @@ def _hit(path: str, ecosystem: str, row: Any) -> Hit:
         severity_source=take(row, "SeveritySource", str, REPORT, "") or "none",
         title=take(row, "Title", str, REPORT, "") or own,
         fixed_in=tuple(part.strip() for part in fixed.split(",") if part.strip()),
-        malware=is_malware(ids, take(row, "CweIDs", list, REPORT, [])),
+        malware=is_malware(ids, take_texts(row, "CweIDs", REPORT)),
     )
 
 

@@ -1,0 +1,74 @@
+"""Show the engine every package twice: in the lockfile that pins it, and in a plain list of ours.
+
+What it misses in a lockfile's own spelling it sees in the list, and a finding lost from its report is a difference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from truegate.inventory.records import Inventory
+from truegate.model import LockedPackage, Reason
+from truegate.parsers.engine import EngineReport
+
+# By ecosystem: where the list lies in input/, and the format of that file.
+LISTS = {"npm": ("listed/npm/package-lock.json", "npm"), "pypi": ("listed/pypi/requirements.txt", "requirements")}
+Packages = Mapping[str, set[tuple[str, str]]]  # path in input/ -> name and version
+
+
+def expected(inventory: Inventory, *, with_lists: bool) -> Packages:
+    """Give what an engine must see: the packages of each lockfile and, where they were shown, of each list."""
+    places: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for package in _packages(inventory):
+        places[f"target/{package.lockfile}"].add((package.name, package.version))
+        if with_lists:
+            places[LISTS[package.ecosystem][0]].add((package.name, package.version))
+    return places
+
+
+def write_lists(inventory: Inventory) -> dict[str, bytes]:
+    """Give each list's path and content: every package once, under its real name, in the plainest form."""
+    places = expected(inventory, with_lists=True)
+    written = {}
+    for path, form in LISTS.values():
+        packages = sorted(places.get(path, ()))
+        if form == "npm":  # each in a folder of its own: several versions of one name stand side by side
+            rows = {f"node_modules/{i}/node_modules/{name}": {"version": v} for i, (name, v) in enumerate(packages)}
+            text = json.dumps({"lockfileVersion": 3, "packages": rows}, indent=1)
+        else:
+            text = "".join(f"{name}=={version}\n" for name, version in packages)
+        if packages:
+            written[path] = text.encode()
+    return written
+
+
+def differences(report: EngineReport, inventory: Inventory) -> Iterator[Reason]:
+    """Name each package that the engine saw in a lockfile and in our list, with other advisories in the one."""
+    if report.packages is None:
+        return
+    found: dict[tuple[str, str, str], set[frozenset[str]]] = defaultdict(set)
+    for hit in report.hits:
+        found[hit.path, hit.name, hit.version].add(frozenset(hit.ids))
+    for package in _packages(inventory):
+        path, listed = f"target/{package.lockfile}", LISTS[package.ecosystem][0]
+        key = (package.name, package.version)
+        both = key in report.packages.get(path, ()) and key in report.packages.get(listed, ())
+        if both and (odd := found[path, *key] ^ found[listed, *key]):
+            message = f"{report.engine} reports {min(map(min, odd))} in {package.name} {package.version} only once"
+            message += f", though it saw that package in {package.lockfile} and in our list"
+            yield Reason("disagree", "unreliable", message, f"look at raw/{report.engine}.json, then run again")
+
+
+def homes(inventory: Inventory) -> Mapping[tuple[str, str, str], list[LockedPackage]]:
+    """Give the lockfiles' packages by the path of their list, name and version."""
+    found: dict[tuple[str, str, str], list[LockedPackage]] = defaultdict(list)
+    for package in _packages(inventory):
+        found[LISTS[package.ecosystem][0], package.name, package.version].append(package)
+    return found
+
+
+def _packages(inventory: Inventory) -> Iterator[LockedPackage]:
+    for reading in inventory.readings:
+        yield from reading.packages
