@@ -5,42 +5,35 @@ What it misses in a lockfile's own spelling it sees in the list, and a finding l
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from truegate import jsonio
 from truegate.inventory.records import Inventory
 from truegate.model import LockedPackage, Reason
 from truegate.parsers.engine import EngineReport
 
 # By ecosystem: where the list lies in input/, and the format of that file.
 LISTS = {"npm": ("listed/npm/package-lock.json", "npm"), "pypi": ("listed/pypi/requirements.txt", "requirements")}
-Packages = Mapping[str, set[tuple[str, str]]]  # path in input/ -> name and version
 
 
-def expected(inventory: Inventory, *, with_lists: bool) -> Packages:
-    """Give what an engine must see: the packages of each lockfile and, where they were shown, of each list."""
+def packages_by_list(inventory: Inventory) -> Mapping[str, set[tuple[str, str]]]:
+    """Give the name and version of every package that we read, by the list in which it is shown."""
     places: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for package in _packages(inventory):
-        places[f"target/{package.lockfile}"].add((package.name, package.version))
-        if with_lists:
-            places[LISTS[package.ecosystem][0]].add((package.name, package.version))
+        places[LISTS[package.ecosystem][0]].add((package.name, package.version))
     return places
 
 
 def write_lists(inventory: Inventory) -> dict[str, bytes]:
-    """Give each list's path and content: every package once, under its real name, in the plainest form."""
-    places = expected(inventory, with_lists=True)
+    """Give each list's content by its path: every package once, under its real name, in the plainest form."""
     written = {}
-    for path, form in LISTS.values():
-        packages = sorted(places.get(path, ()))
-        if form == "npm":  # each in a folder of its own: several versions of one name stand side by side
-            rows = {f"node_modules/{i}/node_modules/{name}": {"version": v} for i, (name, v) in enumerate(packages)}
-            text = json.dumps({"lockfileVersion": 3, "packages": rows}, indent=1)
+    for path, packages in packages_by_list(inventory).items():
+        if path.endswith(".json"):  # each in a folder of its own: several versions of one name stand side by side
+            rows = {f"node_modules/{i}/node_modules/{n}": {"version": v} for i, (n, v) in enumerate(sorted(packages))}
+            written[path] = jsonio.dumps({"lockfileVersion": 3, "packages": rows})
         else:
-            text = "".join(f"{name}=={version}\n" for name, version in packages)
-        if packages:
-            written[path] = text.encode()
+            written[path] = "".join(f"{name}=={version}\n" for name, version in sorted(packages)).encode()
     return written
 
 

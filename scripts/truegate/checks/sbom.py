@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from truegate import __version__, jsonio, tools
 from truegate.checks.inputs import copy_inventory, read_copies, steering_notes
-from truegate.checks.listed import expected
-from truegate.checks.witness import compare
+from truegate.checks.witness import second_reading
 from truegate.config import Config
 from truegate.errors import ConfigError
 from truegate.evidence import RunFolder
+from truegate.inventory.manifests import parse
+from truegate.inventory.read import SHAPE_ERRORS, SYNTAX_ERRORS
 from truegate.model import Meta, Policy, Result
 from truegate.parsers import trivy
 from truegate.sbom.judge import judge_control, judge_sbom
@@ -50,7 +54,7 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     standard = load_standard((policy.settings or {})["security.sbom.standard"])
     measurements, reasons, notes = judge_sbom(documents, packages, standard)
     seen = trivy.parse(jsonio.load(folder / trivy.REPORT, trivy.REPORT))
-    looked, unseen, _ = compare([seen], inventory, expected(inventory, with_lists=False))
+    looked, unseen, _ = second_reading(seen, inventory, _own_names(folder / "input" / "target"))
     controls = judge_control(documents[0], packages)[1] if packages else ()
     return Result(
         kind="measurements",
@@ -61,6 +65,17 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
         problems=(*problems, *inventory.problems, *unseen, *reasons),
         notes=(*notes, *(f"not obeyed: {name}" for name in facts["steering"])),
     )
+
+
+def _own_names(folder: Path) -> set[str]:
+    """Give the names of the target's own projects, as its manifests tell them; what can't be read tells none."""
+    names: set[str] = set()
+    for path in (path for path in sorted(folder.rglob("*")) if path.name in {"package.json", "pyproject.toml"}):
+        with contextlib.suppress(*SYNTAX_ERRORS, *SHAPE_ERRORS):
+            data = parse(path.name, path.read_text(encoding="utf-8"))
+            tables = (data, data.get("project", {}), data.get("tool", {}).get("poetry", {}))
+            names |= {str(table["name"]) for table in tables if "name" in table}
+    return names | {canonicalize_name(name) for name in names}
 
 
 def _write(run: RunFolder, config: Config, policy: Policy) -> list[str]:

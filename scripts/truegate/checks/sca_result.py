@@ -11,7 +11,7 @@ from typing import Any
 from truegate import jsonio
 from truegate.checks.findings import merge
 from truegate.checks.inputs import read_copies
-from truegate.checks.listed import differences, expected
+from truegate.checks.listed import differences
 from truegate.checks.witness import compare
 from truegate.inventory.records import Inventory
 from truegate.model import Control, Measurement, Meta, Policy, Reason, Result
@@ -31,7 +31,7 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     controls = jsonio.load(folder / "input" / "control.json")
     reports = [_placed(_PARSERS[engine](folder, meta), meta) for engine in settings["security.sca.engines"]]
     findings, join_notes = merge(reports, inventory)
-    looked, unseen, seen_notes = compare(reports, inventory, expected(inventory, with_lists=not meta.external))
+    looked, unseen, seen_notes = compare(reports, inventory, with_lists=not meta.external)
     odd = [reason for report in reports for reason in differences(report, inventory)]
     age, source, data_problems, data_notes = _advisories(folder, meta, reports)
     steering = (meta.facts or {}).get("steering") or []

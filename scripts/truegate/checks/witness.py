@@ -4,35 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from truegate.checks.listed import Packages
+from truegate.checks.listed import LISTS, packages_by_list
 from truegate.inventory.records import Inventory
 from truegate.model import Looked, Reason
 from truegate.parsers.engine import EngineReport
 
 MAX_NAMED = 5
+STEP = "write the lockfile anew with its package manager, or add the other engine under [security.sca] engines"
 Witnessed = tuple[tuple[Looked, ...], list[Reason], list[str]]
 
 
-def compare(reports: Sequence[EngineReport], inventory: Inventory, wanted: Packages) -> Witnessed:
-    """Give the proof of looking, file by file of `wanted`, what no engine saw, and notes on what only some saw."""
+def compare(reports: Sequence[EngineReport], inventory: Inventory, *, with_lists: bool) -> Witnessed:
+    """Give the proof of looking, file by file, what no engine saw, and notes on what only some way showed.
+
+    A lockfile must be seen as such. What an engine misses in its spelling (an alias, a group) it may see in our list.
+    """
     total = sum(len(reading.packages) for reading in inventory.readings)
     looked, problems, notes = [Looked("packages in lockfiles", total, 1, "packages")], list[Reason](), list[str]()
-    lists = {report.engine: report.packages for report in reports if report.packages is not None}
-    if not lists:
+    engines = {report.engine: report.packages for report in reports if report.packages is not None}
+    if not engines:
         message = f"{' and '.join(report.engine for report in reports)} does not list the packages that it saw"
         problems.append(Reason("unlisted", "incomplete", message, "run it beside trivy or osv-scanner"))
-    for path, ours in wanted.items() if lists else ():
-        name, engines = path.removeprefix("target/"), " and ".join(lists)
-        unseen = {engine: ours - packages.get(path, frozenset()) for engine, packages in lists.items()}
-        missing = set.intersection(*unseen.values())
-        looked.append(Looked(f"{engines}: {name}", len(ours) - len(missing), len(ours), "packages"))
+        return tuple(looked), problems, notes
+    wanted = [(f"target/{r.path}", {(p.name, p.version) for p in r.packages}, r.ecosystem) for r in inventory.readings]
+    wanted += [(path, ours, "") for path, ours in packages_by_list(inventory).items() if with_lists]
+    for path, ours, ecosystem in wanted:
+        name, missing = path.removeprefix("target/"), ours
+        for engine, packages in engines.items():
+            unseen = ours - packages.get(path, frozenset())
+            if unseen:
+                notes.append(_unseen(engine, name, unseen, len(ours)))
+            if with_lists and ecosystem and unseen != ours:
+                unseen -= packages.get(LISTS[ecosystem][0], frozenset())
+            missing = missing & unseen
+        everyone = " and ".join(engines)
+        looked.append(Looked(f"{everyone}: {name}", len(ours) - len(missing), len(ours), "packages"))
         if missing:
-            step = (
-                "write the lockfile anew with its package manager, or add the other engine under [security.sca] engines"
+            problems.append(Reason("package-unseen", "incomplete", _unseen(everyone, name, missing, len(ours)), STEP))
+    named = {problem.message for problem in problems}
+    return tuple(looked), problems, [f"{note}; they count by our list" for note in notes if note not in named]
+
+
+def second_reading(report: EngineReport, inventory: Inventory, own: Collection[str]) -> Witnessed:
+    """Hold our reading against the engine's of the same files: what it lists and we do not, we may have overlooked.
+
+    The projects of the target itself, whose names are `own`, and addresses in place of versions are no packages.
+    """
+    looked, problems = [], []
+    for reading in inventory.readings:
+        ours = {(package.name, package.version) for package in reading.packages}
+        theirs = (report.packages or {}).get(f"target/{reading.path}", frozenset())
+        looked.append(Looked(f"{report.engine}: {reading.path}", len(ours & theirs), min(1, len(ours)), "packages"))
+        unread = [
+            f"{name} {version}" for name, version in sorted(theirs - ours) if name not in own and ":" not in version
+        ]
+        if unread:
+            message = (
+                f"{report.engine} sees in {reading.path} what we do not read there: {', '.join(unread[:MAX_NAMED])}"
             )
-            problems.append(Reason("package-unseen", "incomplete", _unseen(engines, name, missing, len(ours)), step))
-        notes += [_unseen(engine, name, some, len(ours)) for engine, some in unseen.items() if some != missing]
-    return tuple(looked), problems, notes
+            problems.append(
+                Reason("package-unread", "incomplete", message, "report this: a reader of the kit may be wrong")
+            )
+    return tuple(looked), problems, []
 
 
 def _unseen(engine: str, path: str, missing: Collection[tuple[str, str]], total: int) -> str:
