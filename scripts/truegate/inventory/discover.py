@@ -18,7 +18,7 @@ from truegate.model import Reason
 
 MAX_BYTES = 50_000_000
 # Written by package managers, git and Python. Virtual environments, known by their pyvenv.cfg, are listed one by one.
-NOT_ENTERED = frozenset({".git", ".nox", ".tox", "__pycache__", "node_modules"})
+NOT_ENTERED = (".git", ".nox", ".tox", "__pycache__", "node_modules")
 
 
 def discover(root: Path, *, leave_out: Collection[Path], excluded: Sequence[str]) -> Discovery:
@@ -32,22 +32,22 @@ def discover(root: Path, *, leave_out: Collection[Path], excluded: Sequence[str]
     while folders:
         folder = folders.pop()
         try:
-            names = sorted(full.name for full in (root / folder).iterdir())
+            with os.scandir(root / folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             what = f"the folder can't be read: {error.strerror}"
             problems[folder] = problem("unreadable", _shown(folder) or ".", what, "grant access, or exclude it")
             continue
-        for path in (place(folder, name) for name in names):
-            full, row = root / path, find_format(path)
+        for entry in entries:
+            path = f"{folder}/{entry.name}".lstrip("/")
+            is_folder, row = entry.is_dir(follow_symlinks=False), find_format(path)
             if matches(path, excluded):
                 left_out.append(f"{_shown(path)} (excluded by the configuration)")
-            elif full.is_dir() and not row:
-                reason = _not_entered(full, away)
-                if reason:
-                    left_out.append(f"{_shown(path)} ({reason})")
-                elif full.name not in NOT_ENTERED:
-                    folders.append(path)
-            elif row and (obstacle := _obstacle(full, path, row)):
+            elif reason := _not_entered(entry, away):
+                left_out.append(f"{_shown(path)} ({reason})")
+            elif is_folder:
+                folders += [path] if entry.name not in NOT_ENTERED else []
+            elif row and (obstacle := _obstacle(root / path, path, row)):
                 code, what, next_step = obstacle
                 key = (folder, row["ecosystem"]) if code == "unsupported" else path
                 problems.setdefault(key, problem(code, _shown(path), what, next_step))
@@ -58,15 +58,15 @@ def discover(root: Path, *, leave_out: Collection[Path], excluded: Sequence[str]
     return Discovery(tuple(files[path] for path in sorted(files)), tuple(reasons), tuple(sorted(left_out)))
 
 
-def _not_entered(folder: Path, away: Collection[str]) -> str | None:
-    if folder.is_symlink():
-        return "a link to a folder, not followed"
-    if os.path.realpath(folder) in away:
-        return "the kit itself, its data or what it writes"
+def _not_entered(entry: os.DirEntry[str], away: Collection[str]) -> str | None:
     try:
-        names = [full.name for full in folder.iterdir()]
+        if entry.is_symlink():
+            return "a link to a folder, not followed" if entry.is_dir() and not find_format(entry.name) else None
+        names = [each.name for each in Path(entry).iterdir()] if entry.is_dir() else []
     except OSError:
-        return None  # the walk tells
+        return None  # the walk tells, if it matters
+    if entry.is_dir() and os.path.realpath(entry) in away:
+        return "the kit itself, its data or what it writes"
     # A lockfile beside pyvenv.cfg means that somebody calls a project a virtual environment.
     return "a virtual environment" if "pyvenv.cfg" in names and not any(map(find_format, names)) else None
 

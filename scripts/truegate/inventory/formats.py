@@ -29,9 +29,8 @@ def find_format(path: str) -> dict[str, Any] | None:
     if not known.fullmatch(path):
         return None
     for row in table:
-        for text, exact in ((path, True), (path.lower(), bool(row.get("any_case")))):
-            if matches(text, row["globs"]) and not matches(text, row.get("not", [])):
-                return {**row, "exact": exact}
+        if matches(path.lower(), row["lower"]) and not matches(path.lower(), row["not"]):
+            return {**row, "exact": row.get("any_case", False) or matches(path, row["globs"])}
     return None
 
 
@@ -41,5 +40,7 @@ def _table() -> tuple[list[dict[str, Any]], re.Pattern[str]]:
     rows = data["format"] + [{"ecosystem": name, "files": files} for name, files in data["unsupported"].items()]
     for row in rows:
         row["globs"] = [f"**/{name}" for name in row["files"]]
+        row["lower"] = [each.lower() for each in row["globs"]]
+        row["not"] = [f"**/{name}" for name in row.get("not", ())]
     everything = "|".join(glob(each).pattern for row in rows for each in row["globs"])
     return rows, re.compile(everything, re.DOTALL | re.IGNORECASE)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from truegate.model import LockedPackage, Reason, Scope
 
 MAX_NAMED = 5  # in one message
+MAX_TRACED = 2_000  # with more direct dependencies, nobody reads who brings what in, and it takes too much memory
 RUNTIME, REACHED = 1, 2
 Key = Hashable
 
@@ -71,7 +72,8 @@ class Graph:
     def packages(self) -> tuple[LockedPackage, ...]:
         """Give one record per name and version, in that order; what no root reaches counts as run time."""
         direct = {key for key, _ in self.roots} & self.nodes.keys()
-        bits = {name: 4 << index for index, name in enumerate(sorted({self.nodes[key].name for key in direct}))}
+        traced = sorted({self.nodes[key].name for key in direct})[:MAX_TRACED]
+        bits = {name: 4 << index for index, name in enumerate(traced)}
         reached, names = self._reached(bits), dict[int, tuple[str, ...]]()
         copies: dict[tuple[str, str], list[Key]] = defaultdict(list)
         for key, node in self.nodes.items():
@@ -105,7 +107,7 @@ class Graph:
         """Give as bits what reaches each node: any root, a root of the runtime, each direct dependency by name."""
         reached: dict[Key, int] = defaultdict(int)
         for key, scope in self.roots:
-            own = bits[self.nodes[key].name] if key in self.nodes else 0
+            own = bits.get(self.nodes[key].name, 0) if key in self.nodes else 0
             reached[key] |= own | REACHED | (RUNTIME if scope == "runtime" else 0)
         waiting = deque(reached)
         while waiting:

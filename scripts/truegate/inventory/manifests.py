@@ -61,10 +61,12 @@ def parse(kind: str, text: str) -> Any:
 
 def needs(kind: str, data: Any) -> Iterator[Need]:
     if kind == "pyproject.toml":
-        project, poetry = data.get("project", {}), data.get("tool", {}).get("poetry", {})
-        yield from requirement_needs(project.get("dependencies", []), "runtime")
-        for extra in project.get("optional-dependencies", {}).values():
-            yield from requirement_needs(extra, "runtime")
+        project, tool = data.get("project", {}), data.get("tool", {})
+        poetry, own = tool.get("poetry", {}), canonicalize_name(project.get("name", ""))
+        for extra in ((), *project.get("optional-dependencies", {}).values()):
+            lines = extra or project.get("dependencies", ())
+            yield from (need for need in requirement_needs(lines, "runtime") if need.name != own)
+        yield from requirement_needs(tool.get("uv", {}).get("dev-dependencies", ()), "dev")
         groups = data.get("dependency-groups", {})
         for name in groups:
             yield from requirement_needs(_group(groups, name), group_scope(name))

@@ -118,7 +118,7 @@ def read_pipenv(graph: Graph, text: str) -> None:
         for name, row in tree[group].items():
             line, key = lines[name].popleft(), (group, canonicalize_name(name))
             graph.covers[graph.folder].add(key[1])
-            if "version" in row:
+            if row.get("version", "").startswith("=="):
                 hashes = [each.partition(":") for each in row.get("hashes", [])]
                 pairs = tuple((algorithm, digest) for algorithm, _, digest in hashes)
                 graph.nodes[key] = Node(key[1], row["version"].removeprefix("=="), line, pairs)

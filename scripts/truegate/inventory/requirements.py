@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from truegate.inventory.graph import Graph, Node
+from truegate.inventory.graph import Graph, Node, place
 from truegate.inventory.strict import RefusedError
 from truegate.model import Scope
 
 INCLUDE = re.compile(r"(?:-r|--requirement)[ =]*(\S.*)")
 EDITABLE = re.compile(r"(?:-e|--editable)[ =]*")
-OPTIONS = re.compile(r"\s+--(?=[a-z])")
-FROM_OUTSIDE = re.compile(r"-[rc] \S+|\S+ \([^)]*\)")  # in comments of pip-compile and uv: `-r x.in`, `app (setup.py)`
+OPTIONS = re.compile(r"\s--(?=[a-z])")
+FROM_OUTSIDE = re.compile(
+    r"(?<!\S)(?:-[rc] \S+|\S+ \([^)]*\))"
+)  # in comments of pip-compile and uv: `-r x.in`, `app (setup.py)`
 
 
 @dataclass
@@ -75,12 +77,9 @@ def read_requirements(graph: Graph, text: str, scope: Scope) -> None:
     graph.roots += ((each.line, scope) for each in pinned if not compiled or FROM_OUTSIDE.search(each.via))
     graph.roots.append(("file", scope))
     graph.edges["file"] += graph.nodes
-    for place in (
-        graph.path,
-        graph.folder,
-        *([posixpath.dirname(graph.folder)] if posixpath.basename(graph.folder) == "requirements" else []),
-    ):
-        graph.covers[place] |= lines.keys()
+    beside = posixpath.dirname(graph.folder) if posixpath.basename(graph.folder) == "requirements" else graph.folder
+    for covered in (graph.path, graph.folder, beside, *graph.covers):
+        graph.covers[covered] |= lines.keys()
 
 
 def _add(graph: Graph, statement: Statement) -> None:
@@ -108,5 +107,6 @@ def _add_path(graph: Graph, line: int, target: str) -> None:
         graph.foreign.append(f"{target} on line {line},")
     elif "/" in path or path.startswith("."):
         graph.local(f"line {line}", path)
+        graph.covers[place(graph.folder, path)] = set()
     else:
         graph.unpinned.append(f"{target[:80]!r} on line {line}")

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import tomllib
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,12 +101,10 @@ def _line(event: yaml.Event) -> int:
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse keys that are equal, or equal but for case: a Go program would read either of the two."""
-    record = dict(pairs)
-    if len({key.casefold() for key in record}) != len(pairs):
-        folded = [key.casefold() for key, _ in pairs]
-        twice = next(key for key, _ in pairs if folded.count(key.casefold()) > 1)
-        raise RefusedError(f"the key {twice!r} stands twice in one object, perhaps in another case")
-    return record
+    if len({key.casefold() for key, _ in pairs}) != len(pairs):
+        twice = Counter(key.casefold() for key, _ in pairs).most_common(1)[0][0]
+        raise RefusedError(f"the key {twice[:80]!r} stands twice in one object, perhaps in another case")
+    return dict(pairs)
 
 
 def _no_constant(text: str) -> float:

@@ -19,7 +19,6 @@ DECLARED = ("peerDependencies", *INSTALLED_LISTS)
 BERRY_VERSIONS = {str(version) for version in range(4, 11)}
 WORD = r'(?:"(?:[^"\\]|\\.)*"|[^\s",]+)'
 LINE = re.compile(rf"( *)({WORD}(?:, {WORD})*)(?: ({WORD}))?")
-OVERRIDDEN = re.compile(r"((?:@[^/]+/)?[^/@]+)(?:@[^/]*)?$")  # the last name of `a/**/@scope/b@1`
 
 
 def read_yarn(graph: Graph, text: str) -> None:
@@ -32,7 +31,7 @@ def read_yarn(graph: Graph, text: str) -> None:
     for pattern, heads in answers.items():
         by_name[_split(pattern)[0]].append(heads)
     root = graph.manifests.get(place(graph.folder, "package.json")) or {}
-    overridden = {match[1] for match in map(OVERRIDDEN.search, root.get("resolutions") or {}) if match}
+    overridden = set(map(_last_name, root.get("resolutions") or {}))
     folders = list(_berry_folders(entries) if berry else _classic_folders(graph, root))
     siblings = {_manifest(graph, folder).get("name") for folder, _ in folders} if not berry else set()
 
@@ -64,6 +63,12 @@ def _split(pattern: str) -> tuple[str, str]:
     return pattern[:at], pattern[at + 1 :]
 
 
+def _last_name(path: str) -> str:
+    """Give the name that a resolution such as `a/**/@scope/b@1` is about."""
+    *_, scope, name = ("", *path.split("/"))
+    return _split(f"{scope}/{name}@" if scope.startswith("@") else f"{name}@")[0]
+
+
 def _classic_entries(text: str) -> Block:
     """Read Yarn 1's own format: indented like YAML, but with a space between key and value."""
     if "# yarn lockfile v1" not in text:
@@ -81,7 +86,11 @@ def _classic_entries(text: str) -> Block:
         levels = {indent: pairs for indent, pairs in levels.items() if indent <= len(parts[1])}
         if not parts[3]:
             levels[len(parts[1]) + 2] = value
-    return _block(levels[0])
+    entries = _block(levels[0])
+    whole = {"resolved" in entry for heads, entry in entries.items() if not re.search("@(?:file|link):", heads)}
+    if len(whole) > 1 or not text.endswith("\n"):
+        raise RefusedError("it ends half-way through an entry")
+    return entries
 
 
 def _block(pairs: list[Any]) -> Block:
