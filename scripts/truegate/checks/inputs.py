@@ -16,6 +16,9 @@ from truegate.inventory.records import FoundFile, Inventory
 from truegate.model import Reason, from_json, to_json
 from truegate.toml import KIT_ROOT
 
+# Where teams tell other auditors (npm, Yarn, better-npm-audit, audit-ci, Safety) what to leave out.
+OTHERS_OBEY = frozenset({".npmrc", ".yarnrc.yml", ".nsprc", "audit-ci.json", "audit-ci.jsonc", ".safety-policy.yml"})
+
 
 def copy_inventory(run: RunFolder, config: Config) -> dict[str, Any]:
     """Find and copy the target's dependency files into `input/target/`; gives what stands in input/inventory.json."""
@@ -58,7 +61,7 @@ def steering_notes(config: Config) -> list[str]:
     Of every tool, not only of those that run: a team may think that its `.snyk` counts here.
     """
     rows = tools.table().values()
-    wanted = {name for tool in rows for name in tool.steering_files}
+    wanted = {name for tool in rows for name in tool.steering_files} | OTHERS_OBEY
     notes = []
     for folder, folders, files in os.walk(config.target_dir):
         folders[:] = sorted(name for name in folders if name not in {".git", "node_modules", ".venv", ".nox", ".tools"})
