@@ -63,6 +63,8 @@ def install_managers() -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, node)
     run(node, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    for name in ("package.json", "package-lock.json"):  # not to be taken for a project of ours
+        (node / name).unlink()
     for name in ("requirements", "requirements-poetry1"):
         venv.create(TOOLS / name, with_pip=True)
         run(

@@ -204,7 +204,7 @@ def test_an_include_that_is_no_file_of_the_target_is_a_problem(tmp_path: Path, t
     plant(tmp_path, ["target/requirements.txt"], f"-r {target}\n")
     (tmp_path / "target" / "link.txt").symlink_to(tmp_path / "outside.txt")
     (reason,) = find(tmp_path / "target").problems
-    assert reason.message == f"requirements.txt: it includes {target}, which is no file of the target"
+    assert reason.message == f"requirements.txt: it includes {target}, which is no file that can be judged"
 
 
 def test_a_missing_root_is_a_problem(tmp_path: Path) -> None:

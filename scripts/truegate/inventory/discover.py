@@ -108,11 +108,14 @@ def _follow_includes(
             known = files.get(inner)
             if (known and known.format == "requirements") or matches(inner, excluded):
                 continue
-            if (root / inner).is_file() and os.path.realpath(root / inner) == f"{os.path.realpath(root)}/{inner}":
+            row = {"role": "lockfile", "exact": True, "ecosystem": "pypi"}
+            if os.path.realpath(root / inner) == f"{os.path.realpath(root)}/{inner}" and not _obstacle(
+                root / inner, inner, row
+            ):
                 files[inner] = FoundFile(inner, "requirements", "pypi", "lockfile")
                 waiting.append(inner)
             else:
-                what = f"it includes {target}, which is no file of the target"
+                what = f"it includes {target}, which is no file that can be judged"
                 problems[path, target] = problem("unreadable", path, what, "mend the line, or put the file there")
 
 

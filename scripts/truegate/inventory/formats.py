@@ -1,4 +1,4 @@
-"""Which file names are lockfiles or manifests: the table formats.toml."""
+"""What formats.toml knows: which file names are lockfiles or manifests, and what counts as dev."""
 
 from __future__ import annotations
 
@@ -25,22 +25,25 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 def find_format(path: str) -> dict[str, Any] | None:
     """Give the row for a path; `exact` is false when only another case of the name is known."""
-    table, known = _table()
-    if not known.fullmatch(path):
-        return None
-    for row in table:
+    rows, known = _rows()
+    for row in rows if known.fullmatch(path) else ():
         if matches(path.lower(), row["lower"]) and not matches(path.lower(), row["not"]):
             return {**row, "exact": row.get("any_case", False) or matches(path, row["globs"])}
     return None
 
 
 @cache
-def _table() -> tuple[list[dict[str, Any]], re.Pattern[str]]:
-    data = tomllib.loads(Path(__file__).with_name("formats.toml").read_text(encoding="utf-8"))
+def table() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("formats.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _rows() -> tuple[list[dict[str, Any]], re.Pattern[str]]:
+    data = table()
     rows = data["format"] + [{"ecosystem": name, "files": files} for name, files in data["unsupported"].items()]
     for row in rows:
         row["globs"] = [f"**/{name}" for name in row["files"]]
         row["lower"] = [each.lower() for each in row["globs"]]
         row["not"] = [f"**/{name}" for name in row.get("not", ())]
-    everything = "|".join(glob(each).pattern for row in rows for each in row["globs"])
-    return rows, re.compile(everything, re.DOTALL | re.IGNORECASE)
+    names = "|".join(glob(each).pattern for row in rows for each in row["files"])
+    return rows, re.compile(f"(?:.*/)?(?:{names})", re.DOTALL | re.IGNORECASE)

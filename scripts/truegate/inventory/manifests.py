@@ -10,29 +10,10 @@ from typing import Any, NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from truegate.inventory.formats import table
 from truegate.inventory.requirements import statements
 from truegate.inventory.strict import RefusedError, read_json, read_toml
 from truegate.model import Scope
-
-# Groups under other names may be what production installs, so they count as run time.
-DEV_GROUPS = frozenset(
-    {"ci", "dev", "dev-packages", "develop", "development", "doc", "docs", "lint", "test", "testing", "tests", "typing"}
-)
-# What is declared for other machines only need not be locked. Fixed, so that every machine judges alike.
-LINUX = {
-    "implementation_name": "cpython",
-    "implementation_version": "3.13.0",
-    "os_name": "posix",
-    "platform_machine": "x86_64",
-    "platform_python_implementation": "CPython",
-    "platform_release": "",
-    "platform_system": "Linux",
-    "platform_version": "",
-    "python_full_version": "3.13.0",
-    "python_version": "3.13",
-    "sys_platform": "linux",
-    "extra": "",
-}
 
 
 class Need(NamedTuple):
@@ -53,18 +34,18 @@ def parse(kind: str, text: str) -> Any:
     if kind == "setup.cfg":
         parser = configparser.ConfigParser(interpolation=None)
         parser.read_string(text)
-        return parser.get("options", "install_requires", fallback="").split("\n")
+        lines = parser.get("options", "install_requires", fallback="").split("\n")
+        return [line for line in lines if not line.strip().startswith("file:")]  # that file is judged itself
     if kind == "setup.py":
         return _install_requires(text)
-    return [statement.text for statement in statements(text) if statement.text[0] not in "-./"]
+    return [each.text for each in statements(text) if each.text[0] not in "-./" and "://" not in each.text]
 
 
 def needs(kind: str, data: Any) -> Iterator[Need]:
     if kind == "pyproject.toml":
         project, tool = data.get("project", {}), data.get("tool", {})
         poetry, own = tool.get("poetry", {}), canonicalize_name(project.get("name", ""))
-        for extra in ((), *project.get("optional-dependencies", {}).values()):
-            lines = extra or project.get("dependencies", ())
+        for lines in (project.get("dependencies", []), *project.get("optional-dependencies", {}).values()):
             yield from (need for need in requirement_needs(lines, "runtime") if need.name != own)
         yield from requirement_needs(tool.get("uv", {}).get("dev-dependencies", ()), "dev")
         groups = data.get("dependency-groups", {})
@@ -75,14 +56,15 @@ def needs(kind: str, data: Any) -> Iterator[Need]:
         for name, group in poetry.get("group", {}).items():
             yield from _tabled(group.get("dependencies", {}), group_scope(name))
     elif kind == "Pipfile":
-        for name in data.keys() - {"source", "requires", "scripts", "pipenv"}:
-            yield from _tabled(data[name], group_scope(name))
+        for name, group in data.items():
+            if name not in {"source", "requires", "scripts", "pipenv"}:
+                yield from _tabled(group, group_scope(name))
     else:
         yield from requirement_needs(data, "runtime")
 
 
 def group_scope(name: str) -> Scope:
-    return "dev" if name.lower() in DEV_GROUPS else "runtime"
+    return "dev" if name.lower() in table()["dev_groups"] else "runtime"
 
 
 def requirement_needs(lines: Iterable[str], scope: Scope) -> Iterator[Need]:
@@ -91,7 +73,7 @@ def requirement_needs(lines: Iterable[str], scope: Scope) -> Iterator[Need]:
             wanted = Requirement(line.partition(" #")[0])
         except InvalidRequirement as error:
             raise RefusedError(f"{line[:80]!r} is no requirement") from error
-        sure = wanted.marker is None or wanted.marker.evaluate(LINUX)
+        sure = wanted.marker is None or wanted.marker.evaluate(table()["machine"])
         yield Need(canonicalize_name(wanted.name), tuple(wanted.extras), scope, sure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from truegate.inventory.graph import Graph, Key, Node, place
-from truegate.inventory.manifests import group_scope, needs, requirement_needs
+from truegate.inventory.manifests import group_scope, needs
 from truegate.inventory.strict import RefusedError, json_lines, read_json, read_toml
 from truegate.model import Scope
 
 OWN = {"virtual", "editable", "directory"}  # kinds of source in uv.lock that are folders, not releases
+EXTRA = re.compile(r"\s*([\w.-]+)\s*(?:\[([^]]*)\])?")  # versions in poetry.lock may be of a form of its own
 PIPFILE_SPEC = 6
 POETRY_VERSIONS = ("1.0", "1.1", "2.0", "2.1")
 
@@ -71,9 +73,9 @@ def read_poetry(graph: Graph, text: str) -> None:
                     found = table.find(name, keys.get("extras", ()))
                     graph.link((index, ""), row["name"], name, found, required="markers" not in keys)
         for extra, wanted in extras.items():
-            for need in requirement_needs(wanted, "runtime"):
-                found = table.find(need.name, need.extras)
-                graph.link((index, extra), row["name"], need.name, found, required=False)
+            for name, more in (EXTRA.match(each).groups("") for each in wanted):  # type: ignore[union-attr]
+                found = table.find(name, re.findall(r"[\w.-]+", more))
+                graph.link((index, extra), row["name"], name, found, required=False)
     graph.covers[graph.folder] |= table.by_name.keys()
     for need in needs("pyproject.toml", graph.manifests.get(place(graph.folder, "pyproject.toml")) or {}):
         graph.roots += [(key, need.scope) for key in table.find(need.name, need.extras)]
@@ -112,10 +114,10 @@ def read_pipenv(graph: Graph, text: str) -> None:
         raise RefusedError(f"its pipfile-spec is {version!r}; known is {PIPFILE_SPEC}")
     manifest = graph.manifests.get(place(graph.folder, "Pipfile")) or {}
     direct = {need.name for need in needs("Pipfile", manifest)}
-    for group in tree.keys() - {"_meta"}:
-        scope: Scope = "runtime" if group == "default" else group_scope(group)
+    for group, rows in tree.items():
+        scope = group_scope(group)  # `default` is no name of a dev group
         graph.roots.append((group, scope))
-        for name, row in tree[group].items():
+        for name, row in rows.items() if group != "_meta" else ():
             line, key = lines[name].popleft(), (group, canonicalize_name(name))
             graph.covers[graph.folder].add(key[1])
             if row.get("version", "").startswith("=="):
