@@ -16,7 +16,7 @@ from truegate.checks.witness import compare
 from truegate.inventory.records import Inventory
 from truegate.model import Control, Measurement, Meta, Policy, Reason, Result
 from truegate.parsers import osv_scanner, snyk, trivy
-from truegate.parsers.engine import EngineReport, moment, wrong_shape
+from truegate.parsers.engine import EngineReport, moment, take, take_texts, wrong_shape
 
 NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "licences")
 CLOCK_SLACK = timedelta(hours=1)
@@ -115,13 +115,13 @@ def _advisories(
     ages: list[timedelta | None] = []
     kinds, problems, notes = [], [], []
     for report in reports:
-        note, dates = _provenance(folder, report)
-        kinds.append(note.get("source", "unknown"))
-        records = f", {note['records']} records" if note.get("records") else ""
+        source, records, withdrawn, dates = _provenance(folder, report)
+        kinds.append(source)
+        counted = f", {records} records" if records else ""
         dated = min(dates).isoformat().replace("+00:00", "Z") if dates else "unknown"
-        notes.append(f"{report.engine} advisories: {kinds[-1]}{records}, dated {dated}")
-        notes += [f"withdrawn, not counted: {name}" for name in note.get("withdrawn", [])]
-        if kinds[-1] != SERVICE:
+        notes.append(f"{report.engine} advisories: {source}{counted}, dated {dated}")
+        notes += [f"withdrawn, not counted: {name}" for name in withdrawn]
+        if source != SERVICE:
             ages.append(started - min(dates) if dates else None)
         if dates and max(dates) - started > CLOCK_SLACK:
             message = "the advisory data is dated later than this run: one of the two clocks is wrong"
@@ -139,15 +139,21 @@ def _advisories(
     return age, Measurement("accept_private_advisories", int(private), ""), problems, notes
 
 
-def _provenance(folder: Path, report: EngineReport) -> tuple[dict[str, Any], list[datetime]]:
-    """Give our own note on the data, and its dates: as noted and as the tool tells; elsewhere also the report's own."""
+def _provenance(folder: Path, report: EngineReport) -> tuple[str, int, list[str], list[datetime]]:
+    """Give source, number, withdrawn records and dates of the data: as we noted, and as the tool tells.
+
+    Data that was read elsewhere is as old as the report, at least.
+    """
     path, version = (folder / "raw" / f"{report.engine}-{name}.json" for name in ("advisories", "version"))
     if report.packages is None:
-        return {"source": SERVICE}, []
-    note: dict[str, Any] = jsonio.load(path) if path.exists() else {"source": EXTERNAL}
-    told = trivy.advisories_dated(jsonio.load(version)) if version.exists() else None
-    created = report.created if note.get("source") == EXTERNAL and told else None
-    return note, [moment(text, path.name) for text in (note.get("dated"), told, created) if text]
+        return SERVICE, 0, [], []
+    note = jsonio.load(path, path.name) if path.exists() else {"source": EXTERNAL}
+    source = take(note, "source", str, path.name, "unknown")
+    told = trivy.advisories_dated(jsonio.load(version, version.name)) if version.exists() else None
+    created = report.created if source == EXTERNAL and told else None
+    dates = [moment(text, path.name) for text in (take(note, "dated", str, path.name, None), told, created) if text]
+    withdrawn = take_texts(note, "withdrawn", path.name)
+    return source, take(note, "records", int, path.name, 0), withdrawn, dates
 
 
 def _exit_problems(meta: Meta, reports: Sequence[EngineReport]) -> Iterable[Reason]:

@@ -75,8 +75,11 @@ def is_malware(ids: Sequence[str], cwes: Sequence[str]) -> bool:
     return any(i.startswith("MAL-") for i in ids) or not MALWARE_CWES.isdisjoint(cwes)
 
 
-def normal_name(ecosystem: str, name: str) -> str:
-    """Give the name under which a registry knows a package (PyPI: PEP 503)."""
+def take_name(record: Any, key: str, ecosystem: str, report: str) -> str:
+    """Give the name under which a registry knows a package (PyPI: PEP 503); raises ReportError for what is none."""
+    name: str = take(record, key, str, report)
+    if not name.rpartition("/")[2]:
+        raise wrong_shape(report, f"{key!r} is {name!r}, which is no package's name")
     return re.sub(r"[-_.]+", "-", name).lower() if ecosystem == "pypi" else name
 
 

@@ -12,10 +12,10 @@ from truegate.parsers.engine import (
     EngineReport,
     Hit,
     is_malware,
-    normal_name,
     severity_of,
     severity_of_score,
     take,
+    take_name,
     take_texts,
     wrong_shape,
 )
@@ -40,7 +40,7 @@ def parse(report: Any, root: str) -> EngineReport:
         for row in take(result, "packages", list, REPORT):
             package = take(row, "package", dict, REPORT)
             ecosystem = ECOSYSTEMS.get(take(package, "ecosystem", str, REPORT, ""), "")
-            name = normal_name(ecosystem, take(package, "name", str, REPORT))
+            name = take_name(package, "name", ecosystem, REPORT)
             version = take(package, "version", str, REPORT, "")
             packages.setdefault(path, set()).add((name, version))
             records = {take(v, "id", str, REPORT): v for v in take(row, "vulnerabilities", list, REPORT, [])}
@@ -100,7 +100,7 @@ def _fixed(records: Sequence[Any], name: str) -> tuple[str, ...]:
         for affected in take(record, "affected", list, REPORT, []):
             package = take(affected, "package", dict, REPORT, {})
             ecosystem = ECOSYSTEMS.get(take(package, "ecosystem", str, REPORT, ""), "")
-            if normal_name(ecosystem, take(package, "name", str, REPORT, "")) != name:
+            if not package or take_name(package, "name", ecosystem, REPORT) != name:
                 continue
             for span in take(affected, "ranges", list, REPORT, []):
                 fixed += [take(event, "fixed", str, REPORT, "") for event in take(span, "events", list, REPORT, [])]

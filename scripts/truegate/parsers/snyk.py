@@ -8,9 +8,9 @@ from truegate.parsers.engine import (
     EngineReport,
     Hit,
     is_malware,
-    normal_name,
     severity_of,
     take,
+    take_name,
     take_texts,
     wrong_shape,
 )
@@ -38,7 +38,7 @@ def parse(report: Any) -> EngineReport:
             hits.append(
                 Hit(
                     path=path,
-                    name=normal_name(ecosystem, take(row, "packageName", str, REPORT)),
+                    name=take_name(row, "packageName", ecosystem, REPORT),
                     version=take(row, "version", str, REPORT),
                     ids=ids,
                     severity=severity_of(take(row, "severity", str, REPORT), REPORT),

@@ -8,9 +8,9 @@ from truegate.parsers.engine import (
     EngineReport,
     Hit,
     is_malware,
-    normal_name,
     severity_of,
     take,
+    take_name,
     take_texts,
     wrong_shape,
 )
@@ -35,8 +35,7 @@ def parse(report: Any) -> EngineReport:
         ecosystem = ECOSYSTEMS.get(take(result, "Type", str, REPORT, ""), "")
         listed = packages.setdefault(path, set())
         for package in take(result, "Packages", list, REPORT, []):
-            name, version = take(package, "Name", str, REPORT), take(package, "Version", str, REPORT, "")
-            listed.add((normal_name(ecosystem, name), version))
+            listed.add((take_name(package, "Name", ecosystem, REPORT), take(package, "Version", str, REPORT, "")))
         hits += [_hit(path, ecosystem, row) for row in take(result, "Vulnerabilities", list, REPORT, [])]
         if take(result, "ExperimentalModifiedFindings", list, REPORT, []):
             raise wrong_shape(REPORT, f"findings of {path} were suppressed by a file that is not ours")
@@ -55,7 +54,7 @@ def _hit(path: str, ecosystem: str, row: Any) -> Hit:
     fixed = take(row, "FixedVersion", str, REPORT, "")
     return Hit(
         path=path,
-        name=normal_name(ecosystem, take(row, "PkgName", str, REPORT)),
+        name=take_name(row, "PkgName", ecosystem, REPORT),
         version=take(row, "InstalledVersion", str, REPORT),
         ids=ids,
         severity=severity_of(take(row, "Severity", str, REPORT), REPORT),
