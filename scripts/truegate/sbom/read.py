@@ -145,7 +145,7 @@ def _read_spdx(record: Record, name: str) -> SbomDocument:
     edges, described, unsaid = Edges(set), set(record.get("documentDescribes", [])), set()
     for entry in record.get("relationships", []):
         source, kind, target = entry["spdxElementId"], entry["relationshipType"], entry["relatedSpdxElement"]
-        if kind == "DESCRIBES":
+        if kind == "DESCRIBES" and source == record["SPDXID"]:
             described.add(target)
         elif _BACKWARD.fullmatch(kind):
             edges[target].add(source)
@@ -158,7 +158,9 @@ def _read_spdx(record: Record, name: str) -> SbomDocument:
     ]
     references = [one for package in record.get("packages", []) for one in package.get("externalRefs", [])]
     security = [one for one in references if one["referenceCategory"] == "SECURITY"]
-    advisories = [one["referenceLocator"] for one in security if one["referenceType"] in {"advisory", "fix", "url"}]
+    advisories = [
+        str(one["referenceLocator"]) for one in security if one["referenceType"] in {"advisory", "fix", "url"}
+    ]
     root = described.pop() if len(described) == 1 else None  # who describes every package has no one subject
     resolved = _resolve(found, edges, unsaid, root)
     return SbomDocument(name, "spdx", record["spdxVersion"][5:], record, tuple(advisories), *resolved)
@@ -174,6 +176,7 @@ def _spdx_component(path: Path, record: Record) -> SbomComponent:
 
 def _identify(name: str, version: str, purls: list[str], kind: str) -> tuple[str, str]:
     """Give the package URL by which a component can be compared, or a label and why it can't be."""
+    _must_be_texts(name, version, kind, *purls)
     label = f"{name}@{version}" if version else name
     try:
         [purl] = {read_purl(text) for text in purls}
@@ -185,6 +188,11 @@ def _identify(name: str, version: str, purls: list[str], kind: str) -> tuple[str
     return (own, "") if own == str(purl) else (label, f"contradicts its package URL {purl}")
 
 
+def _must_be_texts(*values: Any) -> None:
+    if strange := [value for value in values if not isinstance(value, str)]:
+        raise TypeError(f"{strange[0]!r} stands where a text belongs")
+
+
 def _hashes(pairs: list[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     return frozenset((algorithm.replace("-", "").lower(), digest.lower()) for algorithm, digest in pairs)
 
@@ -194,6 +202,7 @@ def _resolve(found: list[SbomComponent], edges: Edges, unsaid: set[str], root: s
     subject = next((one for one in found if one.ref == root), None)
     keys = {one.ref: SUBJECT if one is subject else one.key for one in reversed(found)}
     related = edges.keys() | set().union(*edges.values())
+    _must_be_texts(*keys, *related, *unsaid)
 
     def linked(one: SbomComponent) -> SbomComponent:
         targets = edges.get(one.ref, set())
@@ -202,4 +211,5 @@ def _resolve(found: list[SbomComponent], edges: Edges, unsaid: set[str], root: s
         return replace(one, depends_on=depends_on, dependencies=said)
 
     components = tuple(linked(one) for one in found if one is not subject)
-    return subject and replace(linked(subject), key=SUBJECT), components, tuple(sorted(related - keys.keys()))
+    dangling = tuple(sorted((related | unsaid) - keys.keys()))
+    return subject and replace(linked(subject), key=SUBJECT), components, dangling
