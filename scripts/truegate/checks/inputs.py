@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from truegate import jsonio, tools
 from truegate.config import Config
 from truegate.evidence import RunFolder
 from truegate.inventory.discover import discover
+from truegate.inventory.graph import problem
 from truegate.inventory.read import read_inventory
 from truegate.inventory.records import FoundFile, Inventory
 from truegate.model import Reason, from_json, to_json
@@ -18,6 +20,7 @@ from truegate.toml import KIT_ROOT
 
 # Where teams tell other auditors (npm, Yarn, better-npm-audit, audit-ci, Safety) what to leave out.
 OTHERS_OBEY = frozenset({".npmrc", ".yarnrc.yml", ".nsprc", "audit-ci.json", "audit-ci.jsonc", ".safety-policy.yml"})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # then nothing more can be written at all
 
 
 def copy_inventory(run: RunFolder, config: Config) -> dict[str, Any]:
@@ -26,10 +29,18 @@ def copy_inventory(run: RunFolder, config: Config) -> dict[str, Any]:
     if config.target_dir != KIT_ROOT:
         leave_out.append(KIT_ROOT)
     found = discover(config.target_dir, leave_out=leave_out, excluded=[row["path"] for row in config["exclude"]])
+    copied, problems = [], list(found.problems)
     for file in found.files:
-        run.add(f"input/target/{file.path}", (config.target_dir / file.path).read_bytes())
-    listed = [{**to_json(file), "path": f"target/{file.path}"} for file in found.files]
-    problems = (*found.problems, *_mangled(run, config, found.files))
+        try:
+            run.add(f"input/target/{file.path}", (config.target_dir / file.path).read_bytes())
+            copied.append(file)
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            what = f"it can't be copied: {error.strerror}"
+            problems.append(problem("unreadable", file.path, what, "grant access, shorten its path, or exclude it"))
+    listed = [{**to_json(file), "path": f"target/{file.path}"} for file in copied]
+    problems += _mangled(run, config, copied)
     inventory = {"files": listed, "problems": to_json(problems), "left_out": list(found.left_out)}
     run.add("input/inventory.json", jsonio.dumps(inventory))
     return inventory

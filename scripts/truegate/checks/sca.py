@@ -44,7 +44,7 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
 
 def _copy_controls(run: RunFolder, ecosystems: set[str]) -> None:
     expected = json.loads((CONTROLS / "expected.json").read_text(encoding="utf-8"))
-    used = {name: row for name, row in expected.items() if name in ecosystems}
+    used = {name: row for name, row in expected.items() if name in ecosystems} or expected
     for row in used.values():
         run.add(f"input/control/{row['path']}", (CONTROLS / row["source"]).read_bytes())
     run.add("input/control.json", jsonio.dumps(used))

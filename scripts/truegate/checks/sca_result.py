@@ -97,7 +97,7 @@ _PARSERS: Mapping[str, Callable[[Path, Meta], EngineReport]] = {
 
 def _controls(reports: Sequence[EngineReport], controls: Any, inventory: Inventory) -> Iterable[Control]:
     """Count the planted flaws that each engine caught, per ecosystem."""
-    used = {reading.ecosystem for reading in inventory.readings}
+    used = {reading.ecosystem for reading in inventory.readings} or set(controls)
     for report in reports:
         for ecosystem, row in sorted(controls.items()):
             if ecosystem not in used:
