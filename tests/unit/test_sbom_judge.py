@@ -274,8 +274,10 @@ def test_the_standards_are_sound_data() -> None:
 def test_schema_errors_name_the_place_and_are_capped() -> None:
     spdx = edited(OWN[1], lambda r: r["packages"][2].update(downloadLocation="nowhere at all"))
     assert [error.message[:29] for error in schema_errors(spdx)] == ["bom.spdx.json: $.packages[2]:"]
-    broken = edited(OWN[1], lambda r: r.update(annotations=7))
-    assert "bom.spdx.json: $: " in schema_errors(broken)[0].message
+    refused = edited(OWN[1], lambda r: r.update(annotations=7))
+    stumbled = edited(OWN[1], lambda r: r.update(annotations=[7]))
+    assert "bom.spdx.json: $: Error" in schema_errors(refused)[0].message
+    assert "bom.spdx.json: $: can't be parsed" in schema_errors(stumbled)[0].message
     loud = edited(OWN[0], lambda r: r.update(components=[{"type": "x" * 999, "name": "a"}] * 300))
     errors = schema_errors(loud)
     assert len(errors) == 100
