@@ -237,10 +237,16 @@ def test_a_word_for_unknown_is_not_a_value_and_a_blank_is_missing(word: str) -> 
     vague = edited(OWN[0], lambda r: r["components"][0].update(supplier={"name": word}))
     shares = percentages(judge_standard((vague,), NTIA)[0])
     assert shares["component.supplier_percent"] == 6.25
-    author = edited(OWN[1], lambda r: r["creationInfo"].update(creators=[f"Organization: {word}"]))
-    [unmet, *rest], problems = judge_standard((author,), NTIA)
-    assert (unmet.value, percentages(rest)["document.author_unknown_percent"]) == (1, 100)
-    assert "Author of SBOM data (NTIA 2021, data fields): unknown in 1 of 1" in problems[0]
+    for address in ("", " ()", " (who@example.com)"):
+        said = f"Organization: {word}{address}"
+        vague = edited(OWN[1], lambda r, who=said: r["creationInfo"].update(creators=[who]))  # type: ignore[misc]
+        [unmet, *rest], problems = judge_standard((vague,), NTIA)
+        assert (unmet.value, percentages(rest)["document.author_unknown_percent"]) == (1, 100)
+        assert "Author of SBOM data (NTIA 2021, data fields): unknown in 1 of 1" in problems[0]
+        vague = edited(OWN[1], lambda r, who=said: r["packages"][0].update(supplier=who))  # type: ignore[misc]
+        assert percentages(judge_standard((vague,), NTIA)[0])["component.supplier_unknown_percent"] == 100
+    nobody = edited(OWN[1], lambda r: r["packages"][0].update(supplier="Organization: ()"))
+    assert "missing in 1 of 16: (the subject)" in judge_standard((nobody,), NTIA)[1][0]
     blank = edited(OWN[0], lambda r: r["metadata"].update(authors=[{"name": "  "}]))
     assert percentages(judge_standard((blank,), NTIA)[0])["document.author_percent"] == 0
 
