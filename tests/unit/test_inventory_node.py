@@ -138,6 +138,18 @@ def test_what_is_no_release_of_a_registry_is_a_problem(tmp_path: Path, entry: di
     assert reason.message.startswith("package-lock.json: no registry holds a")
 
 
+def test_an_entry_of_version_1_that_npm_left_empty_is_a_problem_and_the_rest_is_read(tmp_path: Path) -> None:
+    entries = {
+        "a": {"version": "1.0.0", "dependencies": {"b": {"dev": True, "optional": True}}},
+        "c": {"version": "git+ssh://git@example.invalid/x/c.git#0123", "from": "c@github:x/c"},
+    }
+    lock = {"lockfileVersion": 1, "requires": True, "dependencies": entries}
+    inventory = read(tmp_path, {"package.json": {"dependencies": {"a": "1", "c": "x/c"}}, "package-lock.json": lock})
+    assert list(by_key(inventory)) == ["a@1.0.0"]
+    (reason,) = inventory.problems
+    assert "holds b@, c@git+ssh://" in reason.message
+
+
 @pytest.mark.parametrize(
     "resolved",
     [

@@ -86,7 +86,7 @@ def test_a_requirement_that_no_registry_holds_is_a_problem(tmp_path: Path, line:
 
 def test_a_last_line_that_may_be_cut_is_a_problem(tmp_path: Path) -> None:
     inventory = read(tmp_path, {"requirements.txt": "requests==2.3"})
-    assert "last line, which has no line feed" in messages(inventory)[0]
+    assert "last line (no line feed)" in messages(inventory)[0]
     assert scopes(inventory) == {"requests@2.3": "runtime"}
 
 

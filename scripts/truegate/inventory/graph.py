@@ -33,12 +33,13 @@ class Node(NamedTuple):
 class Graph:
     """What a reader collects of the lockfile `path`; `manifests` are the target's parsed manifests by path.
 
-    `nodes` are packages of a registry; `edges` may also pass through local folders and extras, which are none.
-    `covers` gives the names that are locked for the manifests of a folder.
+    `scope` is what the file is for as a whole, which only requirements files heed. `nodes` are packages of a
+    registry; `edges` may also pass through local folders and extras. `covers` gives the names that are locked for
+    the manifests of a folder.
     """
 
-    def __init__(self, path: str, ecosystem: str, manifests: Mapping[str, Any]) -> None:
-        self.path, self.ecosystem, self.manifests = path, ecosystem, manifests
+    def __init__(self, path: str, ecosystem: str, manifests: Mapping[str, Any], scope: Scope = "runtime") -> None:
+        self.path, self.ecosystem, self.manifests, self.scope = path, ecosystem, manifests, scope
         self.folder = posixpath.dirname(path)
         self.nodes: dict[Key, Node] = {}
         self.edges: dict[Key, list[Key]] = defaultdict(list)
@@ -47,6 +48,10 @@ class Graph:
         self.missing: list[str] = []
         self.foreign: list[str] = []
         self.unpinned: list[str] = []
+
+    def manifest(self, *parts: str) -> Mapping[str, Any]:
+        """Give the parsed manifest at a path from the lockfile's folder, or an empty one."""
+        return self.manifests.get(place(self.folder, *parts)) or {}
 
     def link(self, key: Key, who: str, name: str, found: Iterable[Key], *, required: bool = True) -> None:
         """Add edges from `key`, or note that `who` wants a `name` that is not locked."""
@@ -58,13 +63,18 @@ class Graph:
     def local(self, name: str, path: str) -> None:
         """Note a folder or file that belongs to the target only if it lies in it."""
         if place(self.folder, path).startswith(("/", "..", "~")):
-            self.foreign.append(f"{name} in {path}, outside of what is judged,")
+            self.foreign.append(f"{name} in {path} (outside of what is judged)")
 
     def problems(self) -> list[Reason]:
         missing, foreign = f"it does not lock {some(self.missing)}", f"no registry holds {some(self.foreign)}"
         rows = (
-            (self.missing, "not-locked", f"{missing}, so it was cut short or is out of date", "lock again"),
-            (self.foreign, "no-advisories", f"{foreign} so no advisory can name it", "take a release from a registry"),
+            (self.missing, "not-locked", f"{missing}: it was cut short or is out of date", "lock again"),
+            (
+                self.foreign,
+                "no-advisories",
+                f"{foreign}: no advisory can name what is in it",
+                "take a release from a registry",
+            ),
             (self.unpinned, "unpinned", f"no exact version: {some(self.unpinned)}", "pin each with == and its hash"),
         )
         return [problem(code, self.path, what, step) for names, code, what, step in rows if names]
@@ -127,6 +137,11 @@ def some(names: Iterable[str]) -> str:
     """Name the first few, and how many more there are."""
     listed = list(dict.fromkeys(re.sub("//[^/@ ]+@", "//", name) for name in names))  # no credentials of an address
     return ", ".join(listed[:MAX_NAMED]) + (f" and {len(listed) - MAX_NAMED} more" if listed[MAX_NAMED:] else "")
+
+
+def digests(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Split `algorithm:hex`."""
+    return tuple((algorithm, digest.lower()) for algorithm, _, digest in (text.partition(":") for text in texts))
 
 
 def place(*parts: str) -> str:

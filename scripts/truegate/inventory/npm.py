@@ -40,7 +40,7 @@ def merge(manifest: Mapping[str, Any], lists: tuple[str, ...]) -> dict[str, str]
 def add_folder(graph: Graph, location: str, locked: Mapping[str, Any], find: Callable[[str], list[Key]]) -> None:
     """Make roots of what a folder declares in the lockfile or in its manifest; runtime in either is runtime."""
     path = place(graph.folder, location)
-    both = (locked, graph.manifests.get(place(path, "package.json")) or {})
+    both = (locked, graph.manifest(location, "package.json"))
     graph.local(location, location)
     graph.covers[path] = set()
     runtime = {name for each in both for name in merge(each, RUNTIME_LISTS)}
@@ -65,7 +65,7 @@ def add_release(graph: Graph, key: Key, name: str, version: str, line: int | Non
     if address.startswith("file:"):
         graph.local(name, address.removeprefix("file:"))
     elif not released:
-        graph.foreign.append(f"{name}@{resolved or version},")
+        graph.foreign.append(f"{name}@{resolved or version}")
     if version[:1].isdigit():
         pairs = [part.partition("?")[0].partition("-") for part in (entry.get("integrity") or "").split()]
         hashes = tuple((algorithm, base64.b64decode(digest).hex()) for algorithm, _, digest in pairs)
@@ -85,7 +85,7 @@ def _resolve(entries: Mapping[str, Any], location: str, name: str) -> list[Key]:
 def _nested(graph: Graph, parent: Mapping[str, Any], prefix: str, lines: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the entries of version 1, nested in one another, as later versions write them."""
     for name, entry in (parent.get("dependencies") or {}).items():
-        location, version = f"{prefix}node_modules/{name}", entry["version"]
+        location, version = f"{prefix}node_modules/{name}", entry.get("version") or ""
         line = lines[name].popleft() if lines[name] else None
         needs = {"dependencies": entry["requires"] if isinstance(entry.get("requires"), dict) else {}}
         flat = {**entry, **needs, "line": line}
@@ -93,7 +93,7 @@ def _nested(graph: Graph, parent: Mapping[str, Any], prefix: str, lines: Any) ->
             flat["name"], _, flat["version"] = version.removeprefix("npm:").rpartition("@")
         elif version.startswith("file:") and not version.endswith(("gz", ".tar")):
             folder = place(version.removeprefix("file:"))
-            yield folder, {} if place(graph.folder, folder, "package.json") in graph.manifests else needs
+            yield folder, {} if graph.manifest(folder, "package.json") else needs
             flat["link"] = True
         yield location, flat
         yield from _nested(graph, entry, f"{location}/", lines)

@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from truegate.inventory.graph import Graph, Key, Node, place
+from truegate.inventory.graph import Graph, Key, Node, digests, place
 from truegate.inventory.manifests import group_scope, needs
 from truegate.inventory.strict import RefusedError, json_lines, read_json, read_toml
 from truegate.model import Scope
@@ -39,10 +39,9 @@ class _Table:
 
     def add(self, index: int, extras: Iterable[str], hashes: Iterable[str], address: str = "") -> None:
         row = self.rows[index]
-        pairs = tuple((algorithm, digest) for algorithm, _, digest in (each.partition(":") for each in hashes))
-        node = Node(canonicalize_name(row["name"]), row["version"], self.lines[index], pairs)
+        node = Node(canonicalize_name(row["name"]), row["version"], self.lines[index], digests(hashes))
         if address:
-            self.graph.foreign.append(f"{node.key} from {address},")
+            self.graph.foreign.append(f"{node.key} from {address}")
         for extra in ("", *extras):
             self.graph.nodes[index, extra] = node
             self.graph.edges[index, extra] += [(index, "")] if extra else []
@@ -77,7 +76,7 @@ def read_poetry(graph: Graph, text: str) -> None:
                 found = table.find(name, re.findall(r"[\w.-]+", more))
                 graph.link((index, extra), row["name"], name, found, required=False)
     graph.covers[graph.folder] |= table.by_name.keys()
-    for need in needs("pyproject.toml", graph.manifests.get(place(graph.folder, "pyproject.toml")) or {}):
+    for need in needs("pyproject.toml", graph.manifest("pyproject.toml")):
         graph.roots += [(key, need.scope) for key in table.find(need.name, need.extras)]
 
 
@@ -112,8 +111,7 @@ def read_pipenv(graph: Graph, text: str) -> None:
     tree, lines = read_json(text), json_lines(text)
     if (version := tree["_meta"]["pipfile-spec"]) != PIPFILE_SPEC:
         raise RefusedError(f"its pipfile-spec is {version!r}; known is {PIPFILE_SPEC}")
-    manifest = graph.manifests.get(place(graph.folder, "Pipfile")) or {}
-    direct = {need.name for need in needs("Pipfile", manifest)}
+    direct = {need.name for need in needs("Pipfile", graph.manifest("Pipfile"))}
     for group, rows in tree.items():
         scope = group_scope(group)  # `default` is no name of a dev group
         graph.roots.append((group, scope))
@@ -121,12 +119,10 @@ def read_pipenv(graph: Graph, text: str) -> None:
             line, key = lines[name].popleft(), (group, canonicalize_name(name))
             graph.covers[graph.folder].add(key[1])
             if row.get("version", "").startswith("=="):
-                hashes = [each.partition(":") for each in row.get("hashes", [])]
-                pairs = tuple((algorithm, digest) for algorithm, _, digest in hashes)
-                graph.nodes[key] = Node(key[1], row["version"].removeprefix("=="), line, pairs)
+                graph.nodes[key] = Node(key[1], row["version"][2:], line, digests(row.get("hashes", [])))
                 graph.edges[group].append(key)
                 graph.roots += [(key, scope)] if key[1] in direct else []
             elif "path" in row:
                 graph.local(name, row["path"])
             else:
-                graph.foreign.append(f"{name} from {row.get('git') or row.get('file')},")
+                graph.foreign.append(f"{name} from {row.get('git') or row.get('file')}")

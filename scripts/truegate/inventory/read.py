@@ -30,6 +30,7 @@ READERS: Mapping[str, Callable[[Graph, str], None]] = {
     "poetry": read_poetry,
     "uv": read_uv,
     "pipenv": read_pipenv,
+    "requirements": read_requirements,
 }
 SYNTAX_ERRORS = (RefusedError, SyntaxError, ValueError, configparser.Error, yaml.YAMLError)
 # Raised by readers on what is sound JSON, YAML or TOML but has another shape than its format.
@@ -56,12 +57,9 @@ def read_inventory(folder: Path, files: Sequence[FoundFile], dev_files: Sequence
     for file in files:
         if file.role == "manifest" or file.path not in texts:
             continue
-        graph = Graph(file.path, file.ecosystem, manifests)
+        graph = Graph(file.path, file.ecosystem, manifests, scopes.get(file.path, "runtime"))
         with _noted(problems, file.path):
-            if file.format == "requirements":
-                read_requirements(graph, texts[file.path], scopes[file.path])
-            else:
-                READERS[file.format](graph, texts[file.path])
+            READERS[file.format](graph, texts[file.path])
             if file.format in {"yarn", "pnpm"} and place(graph.folder, "package.json") not in manifests:
                 graph.missing.append("what a package.json beside it would declare")
             readings.append(LockfileReading(file.path, file.format, file.ecosystem, graph.packages()))

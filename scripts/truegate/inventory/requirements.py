@@ -10,16 +10,14 @@ from dataclasses import dataclass, field
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from truegate.inventory.graph import Graph, Node, place
+from truegate.inventory.graph import Graph, Node, digests, place
 from truegate.inventory.strict import RefusedError
-from truegate.model import Scope
 
 INCLUDE = re.compile(r"(?:-r|--requirement)[ =]*(\S.*)")
 EDITABLE = re.compile(r"(?:-e|--editable)[ =]*")
 OPTIONS = re.compile(r"\s--(?=[a-z])")
-FROM_OUTSIDE = re.compile(
-    r"(?<!\S)(?:-[rc] \S+|\S+ \([^)]*\))"
-)  # in comments of pip-compile and uv: `-r x.in`, `app (setup.py)`
+# In comments of pip-compile and uv: `-r x.in`, `app (setup.py)`.
+FROM_OUTSIDE = re.compile(r"(?<!\S)(?:-[rc] \S+|\S+ \([^)]*\))")
 
 
 @dataclass
@@ -58,7 +56,7 @@ def includes(text: str) -> list[str]:
     return [match[1].strip() for each in statements(text) if (match := INCLUDE.fullmatch(each.text))]
 
 
-def read_requirements(graph: Graph, text: str, scope: Scope) -> None:
+def read_requirements(graph: Graph, text: str) -> None:
     pinned: list[Statement] = []
     lines: dict[str, list[int]] = defaultdict(list)
     for statement in statements(text):
@@ -68,14 +66,14 @@ def read_requirements(graph: Graph, text: str, scope: Scope) -> None:
             pinned.append(statement)
             lines[node.name].append(statement.line)
     if text[-1] != "\n":
-        graph.missing.append("what may follow its last line, which has no line feed,")
+        graph.missing.append("what may follow its last line (no line feed)")
     compiled = all(each.via for each in pinned)  # if not, all we know is that the file asks for each
     for statement in pinned if compiled else ():
         for parent in re.findall(r"[\w.-]+", FROM_OUTSIDE.sub("", statement.via)):
             for line in lines.get(canonicalize_name(parent), ()):
                 graph.edges[line].append(statement.line)
-    graph.roots += ((each.line, scope) for each in pinned if not compiled or FROM_OUTSIDE.search(each.via))
-    graph.roots.append(("file", scope))
+    graph.roots += ((each.line, graph.scope) for each in pinned if not compiled or FROM_OUTSIDE.search(each.via))
+    graph.roots.append(("file", graph.scope))
     graph.edges["file"] += graph.nodes
     beside = posixpath.dirname(graph.folder) if posixpath.basename(graph.folder) == "requirements" else graph.folder
     for covered in (graph.path, graph.folder, beside, *graph.covers):
@@ -96,15 +94,14 @@ def _add(graph: Graph, statement: Statement) -> None:
     elif len(pins) != 1:
         graph.unpinned.append(f"{name} on line {statement.line}")
     else:
-        parts = [each[5:].strip().partition(":") for each in options if each.startswith(("hash=", "hash "))]
-        hashes = tuple((algorithm, digest.lower()) for algorithm, _, digest in parts)
+        hashes = digests(each[5:].strip() for each in options if each.startswith(("hash=", "hash ")))
         graph.nodes[statement.line] = Node(name, pins[0], statement.line, hashes)
 
 
 def _add_path(graph: Graph, line: int, target: str) -> None:
     path = re.split(r"[\[#]", target)[0].removeprefix("file:")
     if "://" in path or path.startswith("git+") or path.endswith((".whl", "gz", ".zip")):
-        graph.foreign.append(f"{target} on line {line},")
+        graph.foreign.append(f"{target} on line {line}")
     elif "/" in path or path.startswith("."):
         graph.local(f"line {line}", path)
         graph.covers[place(graph.folder, path)] = set()

@@ -30,10 +30,9 @@ def read_yarn(graph: Graph, text: str) -> None:
     by_name: dict[str, list[Key]] = defaultdict(list)
     for pattern, heads in answers.items():
         by_name[_split(pattern)[0]].append(heads)
-    root = graph.manifests.get(place(graph.folder, "package.json")) or {}
-    overridden = set(map(_last_name, root.get("resolutions") or {}))
-    folders = list(_berry_folders(entries) if berry else _classic_folders(graph, root))
-    siblings = {_manifest(graph, folder).get("name") for folder, _ in folders} if not berry else set()
+    overridden = set(map(_last_name, graph.manifest("package.json").get("resolutions") or {}))
+    folders = list(_berry_folders(entries) if berry else _classic_folders(graph))
+    siblings = {graph.manifest(folder, "package.json").get("name") for folder, _ in folders} if not berry else set()
 
     def find(needs: Mapping[str, str], name: str) -> list[Key]:
         wanted = str(needs.get(name))
@@ -48,13 +47,9 @@ def read_yarn(graph: Graph, text: str) -> None:
         for name in merge(entry, RUNTIME_LISTS[2:]):
             graph.link(heads, heads, name, by_name[name], required=False)
     for folder, wants in folders:
-        told = merge(_manifest(graph, folder), DECLARED)
+        told = merge(graph.manifest(folder, "package.json"), DECLARED)
         untold = {"dependencies": {name: wanted for name, wanted in wants.items() if name not in told}}
         add_folder(graph, folder, untold, partial(find, wants))
-
-
-def _manifest(graph: Graph, folder: str) -> Mapping[str, Any]:
-    return graph.manifests.get(place(graph.folder, folder, "package.json")) or {}
 
 
 def _split(pattern: str) -> tuple[str, str]:
@@ -114,9 +109,9 @@ def _add_classic(graph: Graph, heads: str, entry: Any, line: int) -> None:
         add_release(graph, heads, names.pop(), entry["version"], line, entry)
 
 
-def _classic_folders(graph: Graph, root: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _classic_folders(graph: Graph) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Give the folders of the root and its workspaces with what they want; the lockfile has no word about them."""
-    spaces = root.get("workspaces") or []
+    spaces = graph.manifest("package.json").get("workspaces") or []
     patterns = [place(graph.folder, each) for each in (spaces["packages"] if isinstance(spaces, dict) else spaces)]
     for path, manifest in graph.manifests.items():
         folder, name = posixpath.split(path)
