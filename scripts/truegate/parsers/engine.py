@@ -85,7 +85,9 @@ def take_name(record: Any, key: str, ecosystem: str, report: str) -> str:
 
 def take(record: Any, key: str, kind: type, report: str, default: Any = ...) -> Any:
     """Give `record[key]` when it is of `kind`; null counts as absent. Raises ReportError for another shape."""
-    value = record.get(key) if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        raise wrong_shape(report, f"{key!r} is looked for in {type(record).__name__}, expected dict")
+    value = record.get(key)
     if value is None and default is not ...:
         return default
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

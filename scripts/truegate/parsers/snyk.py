@@ -31,7 +31,10 @@ def parse(report: Any) -> EngineReport:
         path = take(project, "displayTargetFile", str, REPORT)
         take(project, "dependencyCount", int, REPORT)
         ecosystem = "pypi" if take(project, "packageManager", str, REPORT) in PYTHON else "npm"
-        for row in take(project, "vulnerabilities", list, REPORT):
+        ignored = take(take(project, "filtered", dict, REPORT, {}), "ignore", list, REPORT, [])  # by a policy not ours
+        for row in (*take(project, "vulnerabilities", list, REPORT), *ignored):
+            if take(row, "type", str, REPORT, "") == "license":  # that is another question
+                continue
             identifiers = take(row, "identifiers", dict, REPORT, {})
             named = [i for kind in ("CVE", "GHSA") for i in take_texts(identifiers, kind, REPORT)]
             ids = tuple(dict.fromkeys((*named, take(row, "id", str, REPORT))))
