@@ -86,10 +86,15 @@ def write(folder: Path, files: Files) -> Path:
     return folder
 
 
-def sample(name: str, folder: Path) -> Path:
-    """Put the files of a lockfile that a real package manager made under their real names."""
+def sample_files(name: str) -> dict[str, bytes]:
+    """Give the files of a lockfile that a real package manager made, by their real names."""
     paths = (LOCKFILES / name).rglob("*.sample")
-    return write(folder, {str(p.relative_to(LOCKFILES / name).with_suffix("")): p.read_bytes() for p in paths})
+    return {str(path.relative_to(LOCKFILES / name).with_suffix("")): path.read_bytes() for path in paths}
+
+
+def sample(name: str, folder: Path) -> Path:
+    """Write such files below a folder."""
+    return write(folder, sample_files(name))
 
 
 def judge(

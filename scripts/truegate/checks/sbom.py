@@ -29,6 +29,7 @@ NOT_LOOKED = ("operating system packages", "container images", "vendored code wi
 def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     """Copy the lockfiles, write both bills of materials (or take those handed in), and ask Trivy what it sees."""
     settings = policy.settings or {}
+    load_standard(settings["security.sbom.standard"])  # a name that there is not is told before anything is kept
     copy_inventory(run, config)
     run.fact("steering", steering_notes(config))
     handed_in = settings["security.sbom.files"]
