@@ -1,12 +1,19 @@
 """Truegate's tasks: `inv --list` is the table of contents."""
 
-import importlib.util
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-if importlib.util.find_spec("jsonschema_rs") is None or importlib.util.find_spec("dotenv") is None:
-    sys.exit(f"this `inv` lacks Truegate's dependencies; use {HERE / 'run'} TASK, which makes its own environment")
+NEEDED = (
+    "cyclonedx dotenv jinja2 jsonschema_rs packageurl packaging rich semantic_version spdx_tools tabulate urllib3 yaml"
+)
+lacking = [name for name in NEEDED.split() if find_spec(name) is None]
+if sys.version_info < (3, 11) or lacking:
+    why = f"lacks {', '.join(lacking)}" if lacking else "runs on a Python older than 3.11"
+    sys.stderr.write(f"error: this `inv` {why}; use {os.path.relpath(HERE / 'run')}, which makes its own environment\n")
+    sys.exit(2)
 sys.path.insert(0, str(HERE / "scripts"))
 
 from truegate.phases import namespace as ns  # noqa: E402  the path must be set first

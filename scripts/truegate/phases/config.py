@@ -9,7 +9,7 @@ TARGET_HELP = {"target": "folder to judge (default: the working directory)", "pr
 
 @task(default=True, help=TARGET_HELP)
 def show(_context: Context, target: str = ".", profile: str = "") -> None:
-    """Show the effective configuration and where each value came from."""
+    """Show the values in force and their origin."""
     import json
 
     from truegate.config import leaves, load_config
@@ -29,7 +29,7 @@ def show(_context: Context, target: str = ".", profile: str = "") -> None:
 
 @task
 def sample(_context: Context) -> None:
-    """Print an annotated truegate.toml, made from the schema."""
+    """Print an annotated truegate.toml."""
     from truegate.finish import user_errors
     from truegate.sample import sample_toml
 
@@ -39,7 +39,7 @@ def sample(_context: Context) -> None:
 
 @task
 def waivers(_context: Context) -> None:
-    """Print an annotated waivers.toml, made from the schema."""
+    """Print an annotated waivers.toml."""
     from truegate.finish import user_errors
     from truegate.sample import sample_toml
 

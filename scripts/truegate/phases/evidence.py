@@ -36,7 +36,7 @@ def _runs(target: str, evidence: str, wanted: list[str] | None = None) -> list[A
 
 @task(name="list", default=True, help={k: HELP[k] for k in ("target", "evidence")})
 def list_(_context: Context, target: str = ".", evidence: str = "") -> None:
-    """List the runs: check, run, status, when, what was judged."""
+    """List the kept runs, newest first."""
     from truegate.finish import user_errors
     from truegate.history import rows_of
     from truegate.tables import show_table
@@ -49,7 +49,7 @@ def list_(_context: Context, target: str = ".", evidence: str = "") -> None:
 
 @task(iterable=["run"], help={**HELP, "json": "print the verdict as JSON instead"})
 def show(_context: Context, run: list[str], target: str = ".", evidence: str = "", json: bool = False) -> None:
-    """Show the verdict of kept runs (default: the newest), as the check printed it."""
+    """Show a kept run's verdict (default: newest)."""
     from truegate.finish import show_kept, user_errors
 
     with user_errors():
@@ -60,7 +60,10 @@ def show(_context: Context, run: list[str], target: str = ".", evidence: str = "
 
 @task(iterable=["run"], help=HELP)
 def verify(_context: Context, run: list[str], target: str = ".", evidence: str = "") -> None:
-    """Check every hash and derive every verdict again from the run folders alone."""
+    """Check all hashes; derive verdicts again.
+
+    From the run folders alone; exit code 5 where anything is missing or altered.
+    """
     from truegate.errors import EVIDENCE, INCONCLUSIVE, PASS
     from truegate.finish import leave, near, user_errors, worst
     from truegate.verify import verify as verify_run
@@ -95,7 +98,7 @@ def prune(
     evidence: str = "",
     yes: bool = False,
 ) -> None:
-    """Remove old runs; only says which, unless --yes."""
+    """Name the old runs; --yes removes them."""
     from truegate.finish import near, user_errors
     from truegate.history import old_runs, remove
 

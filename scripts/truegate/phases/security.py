@@ -21,12 +21,18 @@ def all_(_context: Context) -> None:
 
 @check_task("security.sca")
 def sca(_context: Context) -> None:
-    """Judge the locked dependencies: is a known Critical or High vulnerability in what runs?"""
+    """Judge the locked dependencies.
+
+    Has any of those that run a known Critical or High vulnerability? Needs advisory data: inv security.db.update.
+    """
 
 
 @check_task("security.sbom", own_help=SBOM_HELP)
 def sbom(_context: Context, file: list[str], standard: str = "") -> dict[str, Any]:
-    """Write the bill of materials and judge it: valid, complete, true to the lockfiles?"""
+    """Write and judge the bill of materials.
+
+    Is it valid, complete by a named standard, and true to the lockfiles?
+    """
     from pathlib import Path
 
     overrides: dict[str, Any] = {"security.sbom.standard": standard} if standard else {}

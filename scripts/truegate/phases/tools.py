@@ -7,7 +7,7 @@ from invoke import Collection, Context, task
 
 @task(help={"target": "folder whose truegate.toml may name tools (default: the working directory)"})
 def show(_context: Context, target: str = ".") -> None:
-    """Show each external tool: wanted, found, version, from where, sha256."""
+    """Show each tool: wanted, found, from where."""
     from truegate import tools
     from truegate.config import load_config
     from truegate.errors import InconclusiveError
@@ -34,7 +34,7 @@ def show(_context: Context, target: str = ".") -> None:
 
 @task(iterable=["name"], help={"name": "a tool of the table; repeat it for several (default: trivy)"})
 def install(_context: Context, name: list[str]) -> None:
-    """Install pinned tools into .tools/ and ask each for its version."""
+    """Install pinned tools into .tools/."""
     from truegate.finish import user_errors
     from truegate.install import install as install_tool
 
