@@ -121,7 +121,11 @@ def _shown_files(run: RunFolder) -> list[tuple[str, str]]:
 
 def _keep_provenance(run: RunFolder, cache: Path, engine: str) -> None:
     """Keep what `security.db` noted when it fetched, imported or compiled the data; without a note it is unknown."""
-    run.add(f"raw/{engine}-advisories.json", jsonio.dumps(stores.read_note(cache)))
+    try:
+        note = stores.read_note(cache)
+    except OSError as error:  # `security.db` puts a new folder in its place
+        raise InconclusiveError(f"{error.filename} was replaced while it was read", "run the check again") from error
+    run.add(f"raw/{engine}-advisories.json", jsonio.dumps(note))
 
 
 OSV_PARSERS = {
