@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import support  # type: ignore[import-not-found]
 
 from truegate import gate
+from truegate.advisories import bbolt
 from truegate.verify import verify
 
 pytestmark = pytest.mark.slow
@@ -65,6 +67,24 @@ def test_every_lockfile_of_the_package_managers_is_judged_alike_by_both(tmp_path
     }
     assert lodash == wanted
     assert len(wanted) > 25
+
+
+@pytest.mark.parametrize("spelt", ["zope.interface", "zope-interface", "Zope_Interface"])
+def test_a_python_name_is_found_under_each_spelling(spelt: str, tmp_path: Path) -> None:
+    """The public database keeps the spelling of the advisory, and Trivy looks for that of the lockfile."""
+    also = support.advisories(also=(support.record("ACME-2", "zope.interface", ecosystem="PyPI"),))
+    data = Path(shutil.copytree(also, tmp_path / "data"))
+    path = data / "trivy/db/trivy.db"
+    tree: Any = bbolt.load(path.read_bytes(), "trivy.db")
+    names = tree[b"pip::GitHub Security Advisory pip"]
+    assert {b"zope.interface", b"zope-interface"} <= names.keys()
+    del names[b"zope-interface"]
+    path.write_bytes(bbolt.dump(tree))
+    done = support.judge(support.write(tmp_path / "t", {"requirements.txt": f"{spelt}==1.0\n"}), data=data)
+    assert done.verdict.status == "fail"
+    [finding] = done.result.findings
+    assert (finding.package, finding.locations[0].line) == ("pkg:pypi/zope-interface", 1)
+    assert "disagree" not in support.codes(done)
 
 
 def test_where_the_engines_disagree_the_report_says_so(tmp_path: Path) -> None:

@@ -30,12 +30,14 @@ pytestmark = pytest.mark.slow
 RESULTS = {"trivy": "Results", "osv-scanner": "results"}
 ENGINES = tuple(RESULTS)
 UNKNOWN = support.record("ACME-1", "left", database_specific={})
+ZOPE = support.record("ACME-2", "zope.interface", ecosystem="PyPI")
 MALWARE = {"package-lock.json": support.npm_lock({}, {"flatmap-stream": "0.1.1"})}
 # Each has one cause for not passing: files, advisories beyond the seed, overrides, and the outcome.
 CASES: dict[str, tuple[dict[str, str], tuple[str, ...], dict[str, Any], str]] = {
     "high": ({"requirements.txt": support.FLASK_OLD}, (), {}, "fail"),
     "malware in dev": (MALWARE, (), {}, "fail"),
     "ungraded": ({"package-lock.json": support.npm_lock({"left": "1.0.0"})}, (UNKNOWN,), {}, "fail"),
+    "a name of two spellings": ({"requirements.txt": "zope.interface==1.0\n"}, (ZOPE,), {}, "fail"),
     "stale": ({"requirements.txt": support.FLASK_FIXED}, (), {"security_sca_criteria_advisory_age_hours_max": 48},
               "inconclusive"),
 }  # fmt: skip

@@ -179,6 +179,10 @@ def test_our_lists_hold_every_package_once_under_its_real_name() -> None:
     packages = sorted((path.split("node_modules/", 2)[2], row["version"]) for path, row in rows.items())
     assert packages == [("@babel/traverse", "7.22.0"), ("lodash", "4.17.3"), ("lodash", "4.17.4")]
     assert write_lists(Inventory((), ())) == {}
+    zope = replace(FLASK, name="zope-interface")
+    spelt = write_lists(inventory(zope))["listed/pypi/requirements.txt"]
+    assert spelt == b"zope-interface==2.2.4\nzope.interface==2.2.4\n"
+    assert not list(differences(report(hit(zope, "CVE-1"), packages=seen(zope)), inventory(zope)))
 
 
 def seen(*packages: LockedPackage, listed: bool = True) -> dict[str, frozenset[tuple[str, str]]]:

@@ -32,13 +32,17 @@ def write_lists(inventory: Inventory) -> dict[str, bytes]:
         if path.endswith(".json"):  # each in a folder of its own: several versions of one name stand side by side
             rows = {f"node_modules/{i}/node_modules/{n}": {"version": v} for i, (n, v) in enumerate(sorted(packages))}
             written[path] = jsonio.dumps({"lockfileVersion": 3, "packages": rows})
-        else:
-            written[path] = "".join(f"{name}=={version}\n" for name, version in sorted(packages)).encode()
+        else:  # Trivy looks for `zope.interface` and `zope-interface` under different keys, though PyPI has one of them
+            lines = {f"{spelt}=={v}\n" for n, v in packages for spelt in (n, n.replace("-", "."))}
+            written[path] = "".join(sorted(lines)).encode()
     return written
 
 
 def differences(report: EngineReport, inventory: Inventory) -> Iterator[Reason]:
-    """Name each package that the engine saw in a lockfile and in our list, with other advisories in the one."""
+    """Name each package that the engine saw in a lockfile and in our list, with other advisories in the one.
+
+    What stands in one of them counts, so nothing is lost by that. A Python name of several spellings may well differ.
+    """
     if report.packages is None:
         return
     found: dict[tuple[str, str, str], set[frozenset[str]]] = defaultdict(set)
@@ -48,6 +52,8 @@ def differences(report: EngineReport, inventory: Inventory) -> Iterator[Reason]:
         path, listed = f"target/{package.lockfile}", LISTS[package.ecosystem][0]
         key = (package.name, package.version)
         both = key in report.packages.get(path, ()) and key in report.packages.get(listed, ())
+        if package.ecosystem == "pypi" and "-" in package.name:
+            continue
         if both and (odd := found[path, *key] ^ found[listed, *key]):
             message = f"{report.engine} reports {min(map(min, odd))} in {package.name} {package.version} only once"
             message += f", though it saw that package in {package.lockfile} and in our list"
