@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from packageurl import PackageURL
 
@@ -19,22 +20,19 @@ Placed = tuple[str, Hit, LockedPackage | None]
 
 def merge(reports: Sequence[EngineReport], inventory: Inventory) -> tuple[tuple[Finding, ...], list[str]]:
     """Join the hits in the target by alias set, package and scope, worst first; gives findings and what was dissent."""
-    packages = {
-        (f"target/{package.lockfile}", package.name, package.version): package
-        for reading in inventory.readings
-        for package in reading.packages
-    }
     ecosystems = {f"target/{reading.path}": reading.ecosystem for reading in inventory.readings}
-    listed = homes(inventory)
+    packages = homes(inventory)
     by_package: dict[tuple[str, Scope], list[Placed]] = defaultdict(list)
     for engine, hit in ((report.engine, hit) for report in reports for hit in report.hits):
-        pinned = listed.get((hit.path, hit.name, hit.version), [])
-        places: list[tuple[str, LockedPackage | None]] = [(f"target/{package.lockfile}", package) for package in pinned]
-        if hit.path.startswith("target/"):
-            places = [(hit.path, packages.get((hit.path, hit.name, hit.version)))]
+        places: list[tuple[str, LockedPackage | None]] = [
+            (f"target/{package.lockfile}", package) for package in packages.get((hit.path, hit.name, hit.version), [])
+        ]
+        if not places and hit.path.startswith("target/"):
+            places = [(hit.path, None)]  # the engine reads there what we do not
         for path, ours in places:
+            found = hit if path == hit.path else replace(hit, path=path)
             purl = _purl(ecosystems.get(path, "generic"), hit.name)
-            by_package[purl, ours.scope if ours else "runtime"].append((engine, replace(hit, path=path), ours))
+            by_package[purl, ours.scope if ours else "runtime"].append((engine, found, ours))
     findings = []
     for (purl, scope), placed in by_package.items():
         group = [_finding(purl, scope, same) for same in _by_alias(placed)]
@@ -43,6 +41,7 @@ def merge(reports: Sequence[EngineReport], inventory: Inventory) -> tuple[tuple[
     return tuple(findings), _dissent(findings, [report.engine for report in reports])
 
 
+@cache
 def _purl(ecosystem: str, name: str) -> str:
     namespace, _, last = name.rpartition("/")
     return PackageURL(ecosystem, namespace or None, last).to_string()
@@ -106,9 +105,8 @@ def _id_order(name: str) -> tuple[int, str]:
 def _with_upgrade(purl: str, findings: Sequence[Finding]) -> list[Finding]:
     """Add the one upgrade of the package that clears all its findings."""
     installed = {location.version or "" for finding in findings for location in finding.locations}
-    target = smallest_fix(
-        PackageURL.from_string(purl).type, sorted(installed), {finding.fixed_in for finding in findings}
-    )
+    ecosystem = purl.removeprefix("pkg:").partition("/")[0]
+    target = smallest_fix(ecosystem, sorted(installed), {finding.fixed_in for finding in findings})
     return [replace(finding, upgrade_to=target) for finding in findings]
 
 

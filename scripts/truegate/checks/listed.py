@@ -61,10 +61,11 @@ def differences(report: EngineReport, inventory: Inventory) -> Iterator[Reason]:
 
 
 def homes(inventory: Inventory) -> Mapping[tuple[str, str, str], list[LockedPackage]]:
-    """Give the lockfiles' packages by the path of their list, name and version."""
+    """Give the lockfiles' packages by each path at which they were shown, name and version."""
     found: dict[tuple[str, str, str], list[LockedPackage]] = defaultdict(list)
     for package in _packages(inventory):
-        found[LISTS[package.ecosystem][0], package.name, package.version].append(package)
+        for path in (f"target/{package.lockfile}", LISTS[package.ecosystem][0]):
+            found[path, package.name, package.version].append(package)
     return found
 
 
