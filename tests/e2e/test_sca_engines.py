@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,40 @@ def test_one_engine_without_its_data_stops_the_check(tmp_path: Path) -> None:
         done = support.judge(support.write(tmp_path / "t", files), data=data, security_sca_engines=BOTH)
         assert done.verdict.status == "inconclusive"
         assert "osv-scanner has no advisory data in" in support.messages(done)
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_data_without_an_ecosystem_says_nothing_about_it(engine: str, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(support.advisories(), tmp_path / "data"))
+    if engine == "trivy":
+        path = data / "trivy/db/trivy.db"
+        tree: Any = bbolt.load(path.read_bytes(), "trivy.db")
+        del tree[b"pip::GitHub Security Advisory pip"]
+        path.write_bytes(bbolt.dump(tree))
+    else:
+        (data / "osv/osv-scalibr/PyPI/all.zip").unlink()
+    files = {**FIXED, "package-lock.json": support.npm_lock({"lodash": "4.17.21"})}
+    done = support.judge(support.write(tmp_path / "t", files), data=data, security_sca_engines=[engine])
+    assert done.verdict.status == "inconclusive"
+    if engine == "trivy":
+        assert f"control {engine}: pypi was missed: 0 of at least 4 planted flaws seen" in support.messages(done)
+        assert {control.id: control.seen for control in done.result.controls} == {"trivy: npm": 5, "trivy: pypi": 0}
+
+
+def test_data_dated_after_the_run_means_that_a_clock_is_wrong(tmp_path: Path) -> None:
+    tomorrow = f"{support.today() + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    data = support.advisories(also=(support.record("ACME-1", modified=tomorrow),))
+    for engine in BOTH:
+        done = support.judge(support.write(tmp_path / engine, FIXED), data=data, security_sca_engines=[engine])
+        assert done.verdict.status == "inconclusive"
+        assert "clock" in support.codes(done)
+
+
+def test_a_kept_run_can_be_verified_elsewhere(tmp_path: Path) -> None:
+    done = support.judge(support.write(tmp_path / "t", OLD), security_sca_engines=BOTH)
+    moved = Path(shutil.move(done.run_folder, tmp_path / "archive/security/sca" / done.run_folder.name))
+    shutil.rmtree(tmp_path / "t")
+    assert verify(moved).state == "sound"
 
 
 def snyk(folder: Path, files: Any, stand_in: str, engines: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -21,7 +21,7 @@ from truegate.parsers.engine import EngineReport, moment, take, take_texts, wron
 NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "licences")
 CLOCK_SLACK = timedelta(hours=1)
 SERVICE, EXTERNAL = "unverified service", "external"  # sources of advisories that no note of ours tells
-PUBLIC = frozenset({"official", EXTERNAL})  # who accepts a report made elsewhere accepts its data
+PUBLIC = frozenset({"official", "imported", EXTERNAL})  # who accepts a report made elsewhere accepts its data
 
 
 def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
@@ -115,11 +115,10 @@ def _advisories(
     ages: list[timedelta | None] = []
     kinds, problems, notes = [], [], []
     for report in reports:
-        source, records, withdrawn, dates = _provenance(folder, report)
+        source, described, withdrawn, dates = _provenance(folder, report)
         kinds.append(source)
-        counted = f", {records} records" if records else ""
         dated = min(dates).isoformat().replace("+00:00", "Z") if dates else "unknown"
-        notes.append(f"{report.engine} advisories: {source}{counted}, dated {dated}")
+        notes.append(f"{report.engine} advisories: {described}, dated {dated}")
         notes += [f"withdrawn, not counted: {name}" for name in withdrawn]
         if source != SERVICE:
             ages.append(started - min(dates) if dates else None)
@@ -139,21 +138,22 @@ def _advisories(
     return age, Measurement("accept_private_advisories", int(private), ""), problems, notes
 
 
-def _provenance(folder: Path, report: EngineReport) -> tuple[str, int, list[str], list[datetime]]:
-    """Give source, number, withdrawn records and dates of the data: as we noted, and as the tool tells.
+def _provenance(folder: Path, report: EngineReport) -> tuple[str, str, list[str], list[datetime]]:
+    """Give the data's source, that in more words, its withdrawn records, and its dates: as noted, as the tool tells.
 
     Data that was read elsewhere is as old as the report, at least.
     """
     path, version = (folder / "raw" / f"{report.engine}-{name}.json" for name in ("advisories", "version"))
     if report.packages is None:
-        return SERVICE, 0, [], []
+        return SERVICE, SERVICE, [], []
     note = jsonio.load(path, path.name) if path.exists() else {"source": EXTERNAL}
     source = take(note, "source", str, path.name, "unknown")
     told = trivy.advisories_dated(jsonio.load(version, version.name)) if version.exists() else None
     created = report.created if source == EXTERNAL and told else None
     dates = [moment(text, path.name) for text in (take(note, "dated", str, path.name, None), told, created) if text]
-    withdrawn = take_texts(note, "withdrawn", path.name)
-    return source, take(note, "records", int, path.name, 0), withdrawn, dates
+    records, why = take(note, "records", int, path.name, 0), take(note, "why", str, path.name, "")
+    described = source + (f" ({why})" if why else "") + (f", {records} records" if records else "")
+    return source, described, take_texts(note, "withdrawn", path.name), dates
 
 
 def _exit_problems(meta: Meta, reports: Sequence[EngineReport]) -> Iterable[Reason]:
