@@ -171,6 +171,7 @@ def test_two_at_the_same_time(tmp_path: Path) -> None:
 def test_killed_while_it_installs_and_another_waits(tmp_path: Path) -> None:
     kit = small(tmp_path / "kit")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # an index that takes the call and says nothing
+        silent.settimeout(120)
         env = {**os.environ, "PIP_INDEX_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/simple"}
         first = subprocess.Popen([kit / "run", "hello"], env=env, stderr=subprocess.DEVNULL, start_new_session=True)
         with silent.accept()[0]:
