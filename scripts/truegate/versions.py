@@ -9,6 +9,8 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 from semantic_version import Version as SemVer
 
+MAX_NUMBER = 2**53 - 1  # npm's own limit for a part of a version; some engines overflow above theirs
+
 
 def smallest_fix(ecosystem: str, installed: Collection[str], fixed_in: Collection[Collection[str]]) -> str | None:
     """Give the lowest version above all `installed` that clears every list of fixes.
@@ -23,6 +25,15 @@ def smallest_fix(ecosystem: str, installed: Collection[str], fixed_in: Collectio
         return None
     candidates = sorted({version for versions in fixes for version in versions})
     return next((spelt[version] for version in candidates if all(_clears(version, each) for each in fixes)), None)
+
+
+def is_version(ecosystem: str, text: str) -> bool:
+    """Tell whether advisories can be compared with a version; engines pass over others without a word."""
+    try:
+        read = Version(text) if ecosystem == "pypi" else SemVer(text)
+    except (ValueError, InvalidVersion):
+        return False
+    return max(_release(read)) <= MAX_NUMBER
 
 
 def _clears(version: Any, fixes: Sequence[Any]) -> bool:

@@ -95,6 +95,14 @@ def run(
     )
 
 
+def locked(*names: str) -> str:
+    """Give those rows of the real lock that pin `names`."""
+    text = (KIT / "requirements" / "security.txt").read_text()
+    rows = [row for row in re.split(r"^(?=\w)", text, flags=re.MULTILINE) if row.split("==")[0] in names]
+    assert len(rows) == len(names)
+    return "".join(rows)
+
+
 def blocks(text: str, language: str) -> Iterator[tuple[str, str]]:
     """Give the fenced blocks of a language in a Markdown text: what follows the language's name, and the content."""
     for info, body in re.findall(r"^```(.*)\n((?:.*\n)*?)```$", text, re.MULTILINE):

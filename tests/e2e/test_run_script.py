@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -24,19 +23,11 @@ NOBODY = 65534
 COMMANDS = ("sh", "readlink", "uname", "cmp", "ls", "rm", "mkdir", "cp", "flock")
 
 
-def locked(*names: str) -> str:
-    """Give those rows of the real lock that pin `names`."""
-    text = (kits.KIT / "requirements" / "security.txt").read_text()
-    rows = [row for row in re.split(r"^(?=\w)", text, flags=re.MULTILINE) if row.split("==")[0] in names]
-    assert len(rows) == len(names)
-    return "".join(rows)
-
-
 def small(place: Path, *packages: str) -> Path:
     """Make a kit with one task that needs invoke alone: the script under test is the real one."""
     (place / "requirements").mkdir(parents=True)
     (place / "scripts").mkdir()
-    (place / "requirements" / "security.txt").write_text(locked("invoke", *packages))
+    (place / "requirements" / "security.txt").write_text(kits.locked("invoke", *packages))
     (place / "tasks.py").write_text(HELLO)
     shutil.copy2(kits.KIT / "run", place / "run")
     return place
@@ -149,7 +140,7 @@ def test_a_changed_lock_gives_that_lock_and_nothing_beside_it(tmp_path: Path) ->
     kit = small(tmp_path / "kit", "tabulate")
     assert kits.run([kit / "run", "hello"], kit).stdout == "hello\n"
     assert list((kit / ".venv").glob("lib/*/site-packages/tabulate"))
-    (kit / "requirements" / "security.txt").write_text(locked("invoke"))
+    (kit / "requirements" / "security.txt").write_text(kits.locked("invoke"))
     moved = kit.rename(tmp_path / "moved kit")  # its programs' first lines lead nowhere now
     done = kits.run([moved / "run", "hello"], moved)
     assert done.stdout == "hello\n", done.stderr

@@ -42,6 +42,8 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str]] = {
                         "web/package-lock.json: can't be read: "),
     "Go": ({"web/go.mod": "module example.org/x\n"}, "web/go.mod: Go has no reader here"),
     "Rust": ({"web/Cargo.lock": "version = 3\n"}, "web/Cargo.lock: Cargo has no reader here"),
+    "a version that is none": ({"web/package-lock.json": LOCK.replace(VERSION, '"version": "4.17.4 "')},
+                               "web/package-lock.json: no advisory can be compared with lodash@4.17.4 "),
     "BOM": ({"web/package-lock.json": "\ufeff" + LOCK}, "trivy skipped web/package-lock.json"),
 }  # fmt: skip
 

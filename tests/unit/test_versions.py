@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from truegate.versions import smallest_fix
+from truegate.versions import is_version, smallest_fix
 
 CASES: dict[str, tuple[str, list[str], list[list[str]], str | None]] = {
     "one": ("npm", ["4.17.4"], [["4.17.12"]], "4.17.12"),
@@ -40,6 +40,20 @@ def test_the_smallest_upgrade(
     ecosystem: str, installed: list[str], fixed_in: list[list[str]], upgrade: str | None
 ) -> None:
     assert smallest_fix(ecosystem, installed, fixed_in) == upgrade
+
+
+NO_NPM = ("4.17.4 ", "04.17.4", "4.17", "4", "4.17.4-", "4.17.4.0", "v1.0.0", "latest", "", "^1.0.0", "9" * 20 + ".0.0")
+VERSIONS = {
+    "npm": (("4.17.4", "0.0.1", "1.0.0-rc.1+b5", "2024.1.1"), NO_NPM),
+    "pypi": (("1.0", "v1.0", "2024.7.4", "1!2.0rc1.post1.dev2+local"), ("foo", "", "1.0-something", "1.*", "2004d")),
+}
+
+
+@pytest.mark.parametrize("ecosystem", VERSIONS)
+def test_what_is_no_version_is_told_from_what_is(ecosystem: str) -> None:
+    sound, odd = VERSIONS[ecosystem]
+    assert all(is_version(ecosystem, text) for text in sound)
+    assert not any(is_version(ecosystem, text) for text in odd)
 
 
 numbers = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))

@@ -8,6 +8,7 @@ from truegate.checks.listed import LISTS, packages_by_list
 from truegate.inventory.records import Inventory
 from truegate.model import Looked, Reason
 from truegate.parsers.engine import EngineReport
+from truegate.versions import is_version
 
 MAX_NAMED = 5
 STEP = "write the lockfile anew with its package manager, or add the other engine under [security.sca] engines"
@@ -26,6 +27,11 @@ def compare(reports: Sequence[EngineReport], inventory: Inventory, *, with_lists
         message = f"{' and '.join(report.engine for report in reports)} does not list the packages that it saw"
         problems.append(Reason("unlisted", "incomplete", message, "run it beside trivy or osv-scanner"))
         return tuple(looked), problems, notes
+    for reading in inventory.readings:
+        odd = [package.key for package in reading.packages if not is_version(reading.ecosystem, package.version)]
+        if odd:
+            message = f"{reading.path}: no advisory can be compared with {', '.join(odd[:MAX_NAMED])}"
+            problems.append(Reason("no-version", "incomplete", message, STEP))
     wanted = [(f"target/{r.path}", {(p.name, p.version) for p in r.packages}, r.ecosystem) for r in inventory.readings]
     wanted += [(path, ours, "") for path, ours in packages_by_list(inventory).items() if with_lists]
     for path, ours, ecosystem in wanted:
