@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import support  # type: ignore[import-not-found]
+
+import advisory_servers  # type: ignore[import-not-found]
 
 KIT = Path(__file__).resolve().parents[2]
 README = (KIT / "README.md").read_text(encoding="utf-8")
@@ -101,6 +104,15 @@ def locked(*names: str) -> str:
     rows = [row for row in re.split(r"^(?=\w)", text, flags=re.MULTILINE) if row.split("==")[0] in names]
     assert len(rows) == len(names)
     return "".join(rows)
+
+
+def public_data() -> bytes:
+    """Give an archive that looks like Trivy's public database of this minute."""
+    now = f"{support.today():%Y-%m-%dT%H:%M:%SZ}"
+    made = advisory_servers.archives()
+    metadata = json.loads(made.metadata) | {"UpdatedAt": now, "DownloadedAt": now}
+    files = {"trivy.db": made.database, "metadata.json": json.dumps(metadata).encode()}
+    return bytes(advisory_servers.tar_gz(files))
 
 
 def blocks(text: str, language: str) -> Iterator[tuple[str, str]]:

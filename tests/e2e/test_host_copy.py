@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -13,16 +12,23 @@ import kits  # type: ignore[import-not-found]
 import pytest
 import support  # type: ignore[import-not-found]
 
-import advisory_servers  # type: ignore[import-not-found]
-
 pytestmark = pytest.mark.slow
 
+CONFTEST = """
+import pytest
+import scripts.deploy
+
+
+@pytest.fixture
+def hosts():
+    return scripts.deploy.HOSTS
+"""
 HOST = {
     "tasks.py": "from invoke import task\n\n\n@task\ndef build(_context):\n    '''Build the service.'''\n",
     "noxfile.py": "import nox\n\n\n@nox.session\ndef release(session):\n    '''Release the service.'''\n",
     "scripts/__init__.py": "",
     "scripts/deploy.py": "HOSTS = [1]\n",
-    "tests/conftest.py": "import pytest\nimport scripts.deploy as it\n\n\n@pytest.fixture\ndef hosts():\n    return it.HOSTS\n",
+    "tests/conftest.py": CONFTEST,
     "tests/test_deploy.py": "def test_deploy(hosts):\n    assert hosts == [1]\n",
     "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["."]\naddopts = ["--strict-markers"]\n',
     "service/requirements.txt": support.FLASK_FIXED,
@@ -31,22 +37,13 @@ HOST = {
 JUDGED = {"target/pyproject.toml", "target/service/requirements.txt", "target/web/package-lock.json"}
 
 
-def public_archive(path: Path) -> Path:
-    """Write an archive that looks like Trivy's public database of this minute."""
-    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    made = advisory_servers.archives()
-    metadata = json.loads(made.metadata) | {"UpdatedAt": now, "DownloadedAt": now}
-    files = {"trivy.db": made.database, "metadata.json": json.dumps(metadata).encode()}
-    path.write_bytes(advisory_servers.tar_gz(files))
-    return path
-
-
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the kit's folder, with public advisory data carried into it."""
     place = tmp_path_factory.mktemp("kit")
     made: Path = kits.lend(kits.copy_kit(place / "ops"))
-    done = kits.run([made / "run", "security.db.import", "--file", public_archive(place / "db.tar.gz")], place)
+    (place / "db.tar.gz").write_bytes(kits.public_data())
+    done = kits.run([made / "run", "security.db.import", "--file", place / "db.tar.gz"], place)
     assert done.returncode == 0, done.stderr
     return made
 

@@ -5,10 +5,8 @@ In a shown line `…` stands for anything, on a line of its own for any lines; r
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import kits  # type: ignore[import-not-found]
@@ -47,11 +45,7 @@ def pattern(shown: list[str]) -> str:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Path]:
     """Make a service with an old lodash, and a mirror of its own that has public data of this minute."""
-    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    made = advisory_servers.archives()
-    metadata = json.loads(made.metadata) | {"UpdatedAt": now, "DownloadedAt": now}
-    layer = advisory_servers.tar_gz({"trivy.db": made.database, "metadata.json": json.dumps(metadata).encode()})
-    with advisory_servers.serving(advisory_servers.registry(layer)) as server:
+    with advisory_servers.serving(advisory_servers.registry(kits.public_data())) as server:
         mirror = f'[security.db]\ntrivy_repositories = ["{server.host}/db:2"]\n'
         files = {"package-lock.json": support.npm_lock({"lodash": "4.17.4"}), "truegate.toml": mirror}
         yield kits.commit(support.write(tmp_path / "service", files))
