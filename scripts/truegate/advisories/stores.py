@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import io
+import fcntl
 import json
+import os
 import shutil
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from truegate import evidence, jsonio
 from truegate.advisories.compile import compile_advisories
-from truegate.errors import ConfigError, InconclusiveError
+from truegate.errors import EvidenceError, InconclusiveError, ReportError
+from truegate.parsers.engine import moment
 from truegate.remembered import remembered, sha256_of
 
 NOTE = "advisories.json"
 SEED = Path(__file__).with_name("records")
-OSV_FOLDERS = {"npm": "npm", "PyPI": "PyPI"}
+FOLDERS = {"trivy": "trivy", "osv-scanner": "osv"}
+DATA = ("db/*", "osv-scalibr/*/all.zip")  # what the engines read; whatever else a tool leaves there judges nothing
 
 
 @dataclass(frozen=True)
 class Store:
-    """What one engine has: `source` is official, imported, private or unknown; `dated` None when nothing tells it."""
+    """What one engine has.
+
+    `source`: official (fetched), imported (the public data, carried here), private, seed, or unknown. `dated` is
+    None when nothing tells it; `why` says why data that was fetched or imported counts as private.
+    """
 
     engine: str
     folder: Path
@@ -35,58 +39,91 @@ class Store:
     dated: str | None
     bytes: int
     records: int | None
+    why: str
 
 
 def stores(root: Path) -> list[Store]:
     """Describe the data below `root` (`security.db.dir`) for each engine that has any."""
-    return [
-        _store(engine, root / name)
-        for engine, name in (("trivy", "trivy"), ("osv-scanner", "osv"))
-        if (root / name).is_dir()
-    ]
+    return [store_of(engine, root) for engine, name in FOLDERS.items() if _data_files(root / name)]
 
 
-def _store(engine: str, folder: Path) -> Store:
+def store_of(engine: str, root: Path) -> Store:
+    """Describe the data of one engine."""
+    folder = root / FOLDERS[engine]
     note = read_note(folder)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != NOTE)
-    return Store(engine, folder, note["source"], note.get("dated"), size, note.get("records"))
+    size = sum((folder / name).stat().st_size for name in _data_files(folder))
+    return Store(engine, folder, note["source"], note.get("dated"), size, note.get("records"), note.get("why", ""))
 
 
 def read_note(folder: Path) -> dict[str, Any]:
     """Give the note of a store; data that has none, or is not what the note says, is of unknown source."""
     try:
         note: dict[str, Any] = json.loads((folder / NOTE).read_text(encoding="utf-8"))
-        noted = note["sha256"]
-    except (OSError, ValueError, KeyError):
-        return {"source": "unknown"}
-    present = {name: remembered("sha256", folder / name, sha256_of) for name in _data_files(folder)}
-    return note if noted == present else {"source": "unknown"}
+        moment(note["dated"], NOTE)
+        present = {name: remembered("sha256", folder / name, sha256_of) for name in _data_files(folder)}
+        sound = note["sha256"] == present and isinstance(note["source"], str)
+    except (OSError, ValueError, KeyError, TypeError, ReportError):
+        sound = False
+    return note if sound else {"source": "unknown"}
+
+
+def write_note(folder: Path, source: str, dated: str, facts: Mapping[str, Any]) -> None:
+    """Write the note of a store: source, date, and the sha256 of every file that an engine reads."""
+    for name in _data_files(folder):
+        os.utime(folder / name)  # with an archive's own times, what is remembered of the old file passes for the new
+    files = {name: sha256_of(folder / name) for name in _data_files(folder)}
+    note = {**facts, "source": source, "dated": dated, "sha256": files}
+    evidence.write_atomic(folder / NOTE, jsonio.dumps(note))
 
 
 def _data_files(folder: Path) -> list[str]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != NOTE)
-    return sorted(path.relative_to(folder).as_posix() for path in files)
+    return sorted(p.relative_to(folder).as_posix() for pattern in DATA for p in folder.glob(pattern) if p.is_file())
+
+
+def copy_into(place: Path, source: Path) -> None:
+    """Copy a file, making the folders above its place."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, place)
 
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of `folder` when all went well; else the old one stays."""
-    with evidence.writing(folder):
+    """Give an empty folder that takes the place of `folder` when all went well; else the old one stays.
+
+    The folder above the empty one is scratch space. Raises EvidenceError when the disk refuses, InconclusiveError
+    while another process replaces the same folder.
+    """
+    try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as staging:
-            fresh = Path(staging) / "fresh"
-            fresh.mkdir()
-            yield fresh
-            if folder.exists():
-                folder.rename(Path(staging) / "old")
-            fresh.rename(folder)
+        with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in folder.parent.glob(f".{folder.name}-*"):  # by a process that was killed
+                _put_back(left / "old", folder)
+                shutil.rmtree(left)
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as staging:
+                fresh, old = Path(staging, "fresh"), Path(staging, "old")
+                fresh.mkdir()
+                yield fresh
+                try:
+                    if folder.exists():
+                        folder.rename(old)
+                    fresh.rename(folder)
+                finally:
+                    _put_back(old, folder)
+    except BlockingIOError as error:
+        raise InconclusiveError(f"another process replaces {folder}", "run this again when it has ended") from error
+    except OSError as error:
+        if error.errno is None:  # not the disk's complaint but one about the content of an archive
+            raise
+        raise EvidenceError(
+            f"{error.filename or folder} can't be written: {error.strerror}",
+            "make room or mend the permissions, or set [security.db] dir to another folder",
+        ) from error
 
 
-def write_note(folder: Path, source: str, dated: str | None, facts: Mapping[str, Any]) -> None:
-    """Write the note of a store: source, date, and the sha256 of every file."""
-    files = {name: sha256_of(folder / name) for name in _data_files(folder)}
-    note = {"source": source, "dated": dated, "sha256": files, **facts}
-    evidence.write_atomic(folder / NOTE, jsonio.dumps(note))
+def _put_back(old: Path, folder: Path) -> None:
+    if old.exists() and not folder.exists():
+        old.rename(folder)
 
 
 def compile_private(source: Path, root: Path, kind: str = "private") -> list[Store]:
@@ -94,84 +131,9 @@ def compile_private(source: Path, root: Path, kind: str = "private") -> list[Sto
     with tempfile.TemporaryDirectory() as work:
         made = compile_advisories(source, Path(work) / "out")
         facts = {"records": made.records, "by_ecosystem": made.by_ecosystem, "withdrawn": list(made.withdrawn)}
-        for name in ("trivy", "osv"):
+        for name in FOLDERS.values():
             with replacing(root / name) as fresh:
-                shutil.copytree(Path(work) / "out" / name, fresh, dirs_exist_ok=True)
+                for path in (file.path for file in made.files if file.path.startswith(f"{name}/")):
+                    copy_into(fresh / Path(path).relative_to(name), Path(work, "out", path))
                 write_note(fresh, kind, made.dated, facts)
     return stores(root)
-
-
-def import_archive(archive: Path, root: Path) -> Store:
-    """Take an archive that was carried here: Trivy's `db.tar.gz`, or an `all.zip` of OSV records. Keeps its date.
-
-    Raises ConfigError when it is neither.
-    """
-    try:
-        if zipfile.is_zipfile(archive):
-            return _import_osv(archive, root)
-        with tarfile.open(archive) as tar:
-            return _import_trivy(tar, archive, root)
-    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{archive} can't be read: {error}", "name Trivy's db.tar.gz or an OSV all.zip") from error
-
-
-def _import_trivy(tar: tarfile.TarFile, archive: Path, root: Path) -> Store:
-    members = {Path(member.name).name: member for member in tar if member.isfile()}
-    if not {"trivy.db", "metadata.json"} <= members.keys():
-        raise ConfigError(
-            f"{archive} lacks trivy.db or metadata.json", "take the layer of aquasecurity/trivy-db, tag 2"
-        )
-    with replacing(root / "trivy") as fresh:
-        (fresh / "db").mkdir()
-        for name in ("trivy.db", "metadata.json"):
-            _copy(tar.extractfile(members[name]), fresh / "db" / name)
-        metadata = jsonio.load(fresh / "db" / "metadata.json", f"metadata.json of {archive}")
-        write_note(fresh, "imported", metadata.get("UpdatedAt"), {"archive": archive.name, "at": _now()})
-    return _store("trivy", root / "trivy")
-
-
-def _import_osv(archive: Path, root: Path) -> Store:
-    ecosystem, dated, records = osv_zip_facts(archive)
-    folder = root / "osv"
-    with replacing(folder) as fresh:
-        if folder.exists():
-            shutil.copytree(folder, fresh, dirs_exist_ok=True)
-        put_osv_zip(fresh, ecosystem, archive)
-        facts = {"archive": archive.name, "at": _now(), "records": records}
-        write_note(fresh, "imported", dated, facts)
-    return _store("osv-scanner", folder)
-
-
-def put_osv_zip(folder: Path, ecosystem: str, archive: Path) -> None:
-    """Put an `all.zip` where osv-scanner looks for it."""
-    place = folder / "osv-scalibr" / OSV_FOLDERS[ecosystem] / "all.zip"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(archive, place)
-
-
-def osv_zip_facts(archive: Path) -> tuple[str, str, int]:
-    """Give the ecosystem, the newest `modified` and the number of records of an OSV zip; raises ConfigError."""
-    newest, ecosystems, records = "", dict[str, int](), 0
-    with zipfile.ZipFile(archive) as bundle:
-        for name in bundle.namelist():
-            record = jsonio.loads(bundle.read(name), f"{archive}: {name}")
-            records += 1
-            newest = max(newest, str(record.get("modified", "")))
-            for affected in record.get("affected", []):
-                own = str(affected.get("package", {}).get("ecosystem", "")).split(":")[0]
-                ecosystems[own] = ecosystems.get(own, 0) + 1
-    known = {name: count for name, count in ecosystems.items() if name in OSV_FOLDERS}
-    if not known or not newest:
-        raise ConfigError(f"{archive} holds no OSV records of npm or PyPI", "take all.zip of one ecosystem")
-    return max(known, key=lambda name: known[name]), newest, records
-
-
-def _copy(source: IO[bytes] | None, place: Path) -> None:
-    if source is None:
-        raise InconclusiveError(f"{place.name} in the archive is no file", "fetch the archive again")
-    with source, place.open("wb") as out:
-        shutil.copyfileobj(source, out, io.DEFAULT_BUFFER_SIZE * 64)
-
-
-def _now() -> str:
-    return evidence.rfc3339(datetime.now(UTC))

@@ -2,105 +2,89 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import tempfile
-import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from truegate import evidence, jsonio, runner, tools
-from truegate.advisories.stores import OSV_FOLDERS, Store, osv_zip_facts, put_osv_zip, replacing, stores, write_note
+from truegate import runner, tools
+from truegate.advisories.archives import MAX_BYTES, ZipFacts, note_osv, note_trivy, read_osv_zip
+from truegate.advisories.download import Fault, download, from_any
+from truegate.advisories.osv import ECOSYSTEMS
+from truegate.advisories.stores import FOLDERS, Store, replacing, store_of
 from truegate.config import Config
-from truegate.errors import InconclusiveError
 from truegate.masking import Masker
 from truegate.progress import Progress
 
-if TYPE_CHECKING:
-    from urllib3 import PoolManager
-
-TIMEOUT_SECONDS = 900.0
-ATTEMPTS = 4
-PASSING_FAULT = re.compile(r"\b(429|500|502|503|504)\b|TOOMANYREQUESTS|too many requests", re.IGNORECASE)
+TIMEOUT_SECONDS = 900
+# Trivy's words for a fault that it holds for passing (408, 429, 5xx, a blob not there yet); else it names the mirror.
+PASSES = "failed to download artifact from any source"
+CARRY = "or carry the data here: inv security.db.import --file F"
 
 
 def update_trivy(config: Config) -> Store:
-    """Download Trivy's database from the first mirror that answers; raises InconclusiveError when none does."""
-    found = tools.find("trivy", config["tools"])
-    mirrors: Sequence[str] = config["security.db.trivy_repositories"]
+    """Download Trivy's database from the first mirror that delivers; raises InconclusiveError when none does."""
+    trivy = str(tools.find("trivy", config["tools"]).path)
     root = config.folder("security.db.dir")
-    with replacing(root / "trivy") as fresh, tempfile.TemporaryDirectory() as work:
-        argv = [str(found.path), "fs", "--download-db-only", "--cache-dir", str(fresh), "--no-progress"]
-        argv += ["--skip-version-check", "--disable-telemetry", "--db-repository", ",".join(mirrors)]
-        with Progress(f"downloading Trivy's database from {' or '.join(mirrors)}") as progress:
-            _patiently(argv, Path(work), Masker(config.secrets), progress)
-        metadata = jsonio.load(fresh / "db" / "metadata.json", "metadata.json of Trivy's database")
-        write_note(fresh, "official", metadata["UpdatedAt"], {"repositories": list(mirrors), "at": _now()})
-    return next(store for store in stores(root) if store.engine == "trivy")
+    with replacing(root / FOLDERS["trivy"]) as fresh:
+
+        def fetch(mirror: str) -> Fault | None:
+            fault = _download_database(trivy, mirror, config, fresh)
+            if fault is None:
+                note_trivy(fresh, "official", {"repository": mirror})
+            return fault
+
+        next_step = f"set [security.db] trivy_repositories to a mirror that you reach, {CARRY}"
+        # Trivy gets one mirror at a time: it goes on from a busy one, but not from one that is gone or refuses.
+        from_any("Trivy's database", config["security.db.trivy_repositories"], fetch, next_step)
+    return store_of("trivy", root)
 
 
-def _patiently(argv: Sequence[str], work: Path, masker: Masker, progress: Progress) -> None:
-    """Run a download, and again after 1, 2 and 4 s where a registry said that it was busy: that passes by itself."""
+def _download_database(trivy: str, mirror: str, config: Config, fresh: Path) -> Fault | None:
+    shutil.rmtree(fresh / "db", ignore_errors=True)  # Trivy would keep what another mirror sent within the last hour
+    work = fresh.with_name("work")
     env = runner.clean_environment(work / "home", runner.NETWORK_ENV)
-    for attempt in range(ATTEMPTS):
+    # A mirror of one's own is reached with what `docker login` left; nothing is judged here that it could steer.
+    env["DOCKER_CONFIG"] = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  no HOME
+    argv = [trivy, "fs", "--download-db-only", "--cache-dir", str(fresh), "--timeout", f"{TIMEOUT_SECONDS}s"]
+    argv += ["--no-progress", "--skip-version-check", "--disable-telemetry", "--db-repository", mirror]
+    with Progress(f"downloading Trivy's database from {mirror}") as progress:
         done = runner.run(
             argv,
             cwd=work,
             env=env,
-            timeout_seconds=TIMEOUT_SECONDS,
-            logs=work / f"download-{attempt}",
-            masker=masker,
+            timeout_seconds=TIMEOUT_SECONDS + 10,
+            logs=work / "download",
+            masker=Masker(config.secrets),
             progress=progress,
         )
-        if done.exit_code == 0:
-            return
-        log = runner.tail(done.stderr)
-        if attempt == ATTEMPTS - 1 or not PASSING_FAULT.search(log):
-            raise InconclusiveError(
-                f"Trivy's database could not be fetched (exit code {done.exit_code}):\n{log}",
-                "set [security.db] trivy_repositories to a mirror that you reach, or use inv security.db.import --file F",
-            )
-        time.sleep(2**attempt)
+    if done.exit_code == 0:
+        return None
+    log = runner.tail(done.stderr)
+    reason = re.split(r"\* |artifact from \S+: ", log)[-1].strip()
+    return Fault(reason or f"ended with exit code {done.exit_code}", PASSES in log)
 
 
 def update_osv(config: Config) -> Store:
     """Download OSV's zip of each ecosystem with a reader here; raises InconclusiveError when one can't be had."""
-    from urllib3 import PoolManager, Retry
-
-    retry = Retry(total=ATTEMPTS, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
     root = config.folder("security.db.dir")
-    dates, counts = [], 0
-    with replacing(root / "osv") as fresh, PoolManager(retries=retry) as pool:
-        for ecosystem in OSV_FOLDERS:
-            url = f"{config['security.db.osv_url'].rstrip('/')}/{ecosystem}/all.zip"
-            archive = fresh / "download.zip"
+    base = config["security.db.osv_url"].rstrip("/")
+    with replacing(root / FOLDERS["osv-scanner"]) as fresh:
+        zips: dict[Path, ZipFacts] = {}
+
+        def fetch(url: str) -> Fault | None:
+            ecosystem = url.split("/")[-2]
+            place = fresh.with_name(f"{ecosystem}.zip")
             with Progress(f"downloading {url}"):
-                _download(pool, url, archive)
-            _, dated, records = osv_zip_facts(archive)
-            put_osv_zip(fresh, ecosystem, archive)
-            archive.unlink()
-            dates.append(dated)
-            counts += records
-        facts = {"url": config["security.db.osv_url"], "records": counts, "at": _now()}
-        write_note(fresh, "official", min(dates), facts)
-    return next(store for store in stores(root) if store.engine == "osv-scanner")
+                fault = download(url, place, MAX_BYTES)
+                if fault is None:
+                    zips[place] = read_osv_zip(place)
+                    if zips[place].ecosystem != ecosystem:
+                        return Fault(f"holds records of {zips[place].ecosystem}", passes=False)
+            return fault
 
-
-def _download(pool: PoolManager, url: str, place: Path) -> None:
-    from urllib3 import Timeout
-    from urllib3.exceptions import HTTPError
-
-    try:
-        answer = pool.request("GET", url, preload_content=False, timeout=Timeout(connect=10, read=60))
-        with answer, place.open("wb") as out:
-            if answer.status != 200:  # noqa: PLR2004  the one good answer
-                raise InconclusiveError(f"{url} answered {answer.status}", "set [security.db] osv_url to a mirror")
-            shutil.copyfileobj(answer, out)
-    except HTTPError as error:
-        raise InconclusiveError(f"{url} can't be fetched: {error}", "set [security.db] osv_url to a mirror") from error
-
-
-def _now() -> str:
-    return evidence.rfc3339(datetime.now(UTC))
+        next_step = f"set [security.db] osv_url to a mirror that you reach, {CARRY}"
+        for ecosystem in ECOSYSTEMS:
+            from_any(f"OSV's {ecosystem}/all.zip", [f"{base}/{ecosystem}/all.zip"], fetch, next_step)
+        note_osv(fresh, "official", zips, {"url": base})
+    return store_of("osv-scanner", root)

@@ -10,26 +10,31 @@ TARGET = {"target": "folder whose truegate.toml is in force (default: the workin
 def _show(target: str) -> None:
     from datetime import UTC, datetime
 
-    from truegate.advisories.stores import stores
+    from truegate.advisories.stores import FOLDERS, stores
     from truegate.config import load_config
     from truegate.tables import show_table
 
     config = load_config(target)
     root = config.folder("security.db.dir")
+    found = stores(root)
     rows = []
-    for store in stores(root):
+    for store in found:
         age = datetime.now(UTC) - datetime.fromisoformat(store.dated) if store.dated else None
         hours = f"{age.total_seconds() / 3600:.1f}" if age else "unknown"
         rows.append([store.engine, store.source, store.dated, hours, f"{store.bytes / 1e6:.1f}", store.records])
-    if rows:
-        show_table(rows, ["engine", "source", "dated", "age h", "MB", "records"])
-    else:
-        print(f"no advisory data in {root}\n  next: inv security.db.update, or inv security.db.import --file F")
+    lacking = [name for name in config["security.sca.engines"] if name in FOLDERS.keys() - {s.engine for s in found}]
+    show_table([*rows, *([name, "none"] for name in lacking)], ["engine", "source", "dated", "age h", "MB", "records"])
+    for store in found:
+        if store.why:
+            print(f"{store.engine}: not taken for the public data: {store.why}")
+    if lacking:
+        print(f"{' and '.join(lacking)}: no advisory data in {root}")
+        print("  next: inv security.db.update, or inv security.db.import --file F where there is no network")
 
 
 @task(help=TARGET)
 def show(_context: Context, target: str = ".") -> None:
-    """Show each engine's advisory data: source, date, age, size."""
+    """Show the advisory data: source, age, size."""
     from truegate.finish import user_errors
 
     with user_errors():
@@ -40,7 +45,7 @@ def show(_context: Context, target: str = ".") -> None:
     iterable=["engine"], help={**TARGET, "engine": "trivy or osv-scanner; repeat it for both (default: as configured)"}
 )
 def update(_context: Context, engine: list[str], target: str = ".") -> None:
-    """Download the public advisory data, trying each mirror."""
+    """Download the public advisory data."""
     from truegate.advisories import update as source
     from truegate.config import load_config
     from truegate.errors import ConfigError
@@ -58,21 +63,24 @@ def update(_context: Context, engine: list[str], target: str = ".") -> None:
 
 @task(name="import", help={**TARGET, "file": "Trivy's db.tar.gz, or an OSV all.zip"})
 def import_(_context: Context, file: str, target: str = ".") -> None:
-    """Take an archive that was carried here, and keep its date."""
+    """Take an archive that was carried here."""
     from pathlib import Path
 
-    from truegate.advisories.stores import import_archive
+    from truegate.advisories.archives import import_archive
     from truegate.config import load_config
     from truegate.finish import user_errors
+    from truegate.progress import Progress
 
     with user_errors():
-        import_archive(Path(file), load_config(target).folder("security.db.dir"))
+        root = load_config(target).folder("security.db.dir")
+        with Progress(f"importing {file}"):
+            import_archive(Path(file), root)
         _show(target)
 
 
 @task(help={**TARGET, "dir": "folder of OSV records (default: the seed that ships with the kit)"})
 def advisories(_context: Context, dir: str = "", target: str = ".") -> None:  # noqa: A002  the flag's name
-    """Compile your own OSV records into data for every engine."""
+    """Compile your own OSV records."""
     from pathlib import Path
 
     from truegate.advisories.stores import SEED, compile_private
