@@ -77,7 +77,7 @@ ODD = {
     "results as object": (lambda r: r.update(Results={}), "'Results' is dict"),
     "result as text": (lambda r: r["Results"].append("x"), "'Target'"),
     "packages as object": (lambda r: first(r).update(Packages={}), "'Packages' is dict"),
-    "package without name": (lambda r: first(r)["Packages"][0].pop("Name"), "'Name'"),
+    "package without the name that a finding has": (lambda r: first(r)["Packages"][0].pop("Name"), "does not list"),
     "package with an empty name": (lambda r: first(r)["Packages"][0].update(Name="scope/"), "no package's name"),
     "id as number": (lambda r: first(r)["Vulnerabilities"][0].update(VulnerabilityID=1), "'VulnerabilityID' is int"),
     "alias as number": (lambda r: first(r)["Vulnerabilities"][0].update(VendorIDs=[1]), "'VendorIDs' holds int"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from truegate import jsonio, tools
 from truegate.advisories import stores
@@ -14,6 +13,7 @@ from truegate.checks.listed import LISTS, write_lists
 from truegate.config import Config
 from truegate.errors import ConfigError, InconclusiveError
 from truegate.evidence import RunFolder
+from truegate.inventory.records import Inventory
 from truegate.model import Meta, Policy, Result
 
 CONTROLS = Path(__file__).parents[1] / "controls" / "sca"
@@ -23,15 +23,15 @@ FETCH = "inv security.db.update fetches it; inv security.db.import --file F take
 def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     """Copy the target's lockfiles and the control beside them, and let each engine scan both in one process."""
     settings = policy.settings or {}
-    inventory = copy_inventory(run, config)
+    listed = copy_inventory(run, config)
     engines = settings["security.sca.engines"]
     run.fact("steering", steering_notes(config))
     if settings["from_report"]:
         _take_reports(run, Path(settings["from_report"]), engines)
         return
-    ecosystems = {file["ecosystem"] for file in inventory["files"]}
-    _copy_controls(run, ecosystems)
-    for path, data in write_lists(read_copies(run.path, settings["inventory.dev_files"])[0]).items():
+    _copy_controls(run, {file["ecosystem"] for file in listed["files"]})
+    inventory = read_copies(run.path, settings["inventory.dev_files"])[0]
+    for path, data in write_lists(inventory).items():
         run.add(f"input/{path}", data)
     for engine in engines:
         _ENGINES[engine](run, config, settings["security.sca.timeout_seconds"], inventory)
@@ -62,7 +62,7 @@ def _take_reports(run: RunFolder, source: Path, engines: list[str]) -> None:
     run.add("input/control.json", b"{}\n")
 
 
-def _trivy(run: RunFolder, config: Config, timeout_seconds: float, _inventory: Any) -> None:
+def _trivy(run: RunFolder, config: Config, timeout_seconds: float, _inventory: Inventory) -> None:
     found = tools.find("trivy", config["tools"])
     cache = config.folder("security.db.dir") / "trivy"
     if not (cache / "db" / "metadata.json").is_file() or not (cache / "db" / "trivy.db").is_file():
@@ -83,7 +83,7 @@ def _trivy(run: RunFolder, config: Config, timeout_seconds: float, _inventory: A
     run.start("trivy", found, arguments, timeout_seconds=timeout_seconds, reports=["trivy.json"])
 
 
-def _osv_scanner(run: RunFolder, config: Config, timeout_seconds: float, inventory: Any) -> None:
+def _osv_scanner(run: RunFolder, config: Config, timeout_seconds: float, inventory: Inventory) -> None:
     found = tools.find("osv-scanner", config["tools"])
     cache = config.folder("security.db.dir") / "osv"
     if not any(cache.glob("osv-scalibr/*/all.zip")):
@@ -93,7 +93,8 @@ def _osv_scanner(run: RunFolder, config: Config, timeout_seconds: float, invento
     empty.touch()
     arguments = ["scan", "source", "--offline", "--all-packages", "--no-ignore", "--config", str(empty)]
     arguments += ["--format", "json", "--output-file", "osv-scanner.json"]
-    files = [(file["path"], file["format"]) for file in inventory["files"] if file["role"] == "lockfile"]
+    # One file that it can't read ends osv-scanner for all of them, so it gets those that we could read.
+    files = [(f"target/{reading.path}", reading.format) for reading in inventory.readings]
     for path, form in [*files, *_shown_files(run)]:
         arguments += ["--lockfile", f"{OSV_PARSERS[form]}:{run.path / 'input' / path}"]
     run.start(
@@ -106,7 +107,7 @@ def _osv_scanner(run: RunFolder, config: Config, timeout_seconds: float, invento
     )
 
 
-def _snyk(run: RunFolder, config: Config, timeout_seconds: float, _inventory: Any) -> None:
+def _snyk(run: RunFolder, config: Config, timeout_seconds: float, _inventory: Inventory) -> None:
     found = tools.find("snyk", config["tools"])
     arguments = ["test", "--all-projects", "--dev", "--json-file-output=snyk.json", str(run.path / "input")]
     run.start("snyk", found, arguments, timeout_seconds=timeout_seconds, reports=["snyk.json"])

@@ -35,6 +35,8 @@ def parse(report: Any) -> EngineReport:
         ecosystem = ECOSYSTEMS.get(take(result, "Type", str, REPORT, ""), "")
         listed = packages.setdefault(path, set())
         for package in take(result, "Packages", list, REPORT, []):
+            if not take(package, "Name", str, REPORT, ""):
+                continue  # a broken lockfile gives such; what Trivy can't name it has not seen
             listed.add((take_name(package, "Name", ecosystem, REPORT), take(package, "Version", str, REPORT, "")))
         hits += [_hit(path, ecosystem, row) for row in take(result, "Vulnerabilities", list, REPORT, [])]
         if take(result, "ExperimentalModifiedFindings", list, REPORT, []):
