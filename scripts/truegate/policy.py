@@ -14,7 +14,9 @@ from truegate.toml import line_of, read_toml
 def build_policy(check: str, config: Config) -> Policy:
     """Give the policy of `check`; raises ConfigError when waivers.toml is unsound."""
     max_days = {k.rsplit(".", 1)[1]: v for k, v in config.values.items() if k.startswith("waivers.max_days.")}
-    settings = {k: config[k] for k, _ in leaves() if k.startswith((f"{check}.", "inventory.")) and ".criteria." not in k}
+    settings = {
+        k: config[k] for k, _ in leaves() if k.startswith((f"{check}.", "inventory.")) and ".criteria." not in k
+    }
     return Policy(
         check=check,
         owner=config["target.owner"],
