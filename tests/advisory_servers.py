@@ -24,7 +24,7 @@ from truegate.advisories.archives import COMPILED_HERE, PUBLIC_RECORDS_MIN
 from truegate.advisories.compile import compile_advisories
 from truegate.advisories.stores import SEED
 
-DATED = "2025-06-24T00:00:00Z"  # the newest `modified` of the seed
+DATES = {"npm": "2025-06-11T00:00:00Z", "PyPI": "2025-06-24T00:00:00Z"}  # the newest `modified` of the seed
 LAYER_TYPE = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import mmap
 import re
 import shutil
@@ -34,7 +35,8 @@ PUBLIC_RECORDS_MIN = 1000
 COMPILED_HERE = b"OSV records, compiled privately"  # the data source that compile.py names
 OWN_SHARE_MIN = 0.9  # of a zip's records affect its ecosystem; in OSV's zip of everything none comes near
 BROKEN = (
-    OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, tarfile.TarError, zipfile.BadZipFile,
+    OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, tarfile.TarError,
+    zipfile.BadZipFile,
 )  # fmt: skip
 CARRY = "name Trivy's db.tar.gz (as oras pulls it from aquasecurity/trivy-db, tag 2), or OSV's npm/ or PyPI/all.zip"
 
@@ -145,7 +147,7 @@ def read_osv_zip(archive: Path) -> ZipFacts:
     """Read every record of an OSV zip; raises ReportError when it is damaged, or not of one ecosystem that we read."""
     try:
         with zipfile.ZipFile(archive) as bundle:
-            return _zip_facts(bundle, [member for member in bundle.infolist() if not member.is_dir()])
+            return _zip_facts(bundle, [member for member in bundle.infolist() if not member.filename.endswith("/")])
     except BROKEN as error:
         raise ReportError(f"{archive.name} is no sound zip of OSV records: {error}") from error
 
