@@ -117,6 +117,15 @@ def test_what_was_planted_would_have_steered_the_bare_tools(tmp_path: Path) -> N
     assert "No issues found" in bare(osv, target, **local)
 
 
+def test_a_configuration_that_brings_its_own_tools_and_data_is_told(tmp_path: Path) -> None:
+    """It is the team's own file, but a change that swaps the judge should be seen by who reads the report."""
+    files = {"requirements.txt": support.FLASK_FIXED, "truegate.toml": support.toml()}
+    done = support.inv("security.sca", cwd=support.write(tmp_path, files))
+    assert done.returncode == 0
+    assert "security.db.dir: set by truegate.toml:7" in done.stdout
+    assert "tools: set by truegate.toml:4" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["osv-scanner.toml", ".trivyignore", "trivy.yaml"])
 def test_a_requirements_file_that_includes_a_tools_configuration_gains_nothing(name: str, tmp_path: Path) -> None:
     """What is included is copied beside the lockfile, where osv-scanner would look for its configuration."""

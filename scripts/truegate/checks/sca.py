@@ -17,6 +17,7 @@ from truegate.inventory.records import Inventory
 from truegate.model import Meta, Policy, Result
 
 CONTROLS = Path(__file__).parents[1] / "controls" / "sca"
+CHOSEN = ("security.db.dir", "tools")  # who sets these chooses what judges, so the report says where they are set
 FETCH = "inv security.db.update fetches it; inv security.db.import --file F takes an archive"
 
 
@@ -26,6 +27,7 @@ def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     listed = copy_inventory(run, config)
     engines = settings["security.sca.engines"]
     run.fact("steering", steering_notes(config))
+    run.fact("chosen", [f"{key}: set by {where}" for key in CHOSEN if (where := config.origins[key]) != "default"])
     if settings["from_report"]:
         _take_reports(run, Path(settings["from_report"]), engines)
         return

@@ -45,6 +45,7 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
         problems=(*problems, *inventory.problems, *unseen, *odd, *data_problems, *_exit_problems(meta, reports)),
         notes=(
             *data_notes,
+            *((meta.facts or {}).get("chosen") or []),
             *join_notes,
             *seen_notes,
             *(f"not obeyed: {name} (move what it means to truegate.toml or waivers.toml)" for name in steering),
