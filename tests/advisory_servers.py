@@ -124,7 +124,8 @@ class Server:
     asked: list[str]
 
 
-Route = Callable[[str, Mapping[str, str]], Answer]
+Headers = Mapping[str, str]
+Route = Callable[[str, Headers], Answer]
 
 
 @contextmanager

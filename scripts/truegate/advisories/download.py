@@ -69,13 +69,15 @@ def download(url: str, place: Path, max_bytes: int) -> Fault | None:
                 wish = f", and asks to wait {asked:.0f} s" if asked else ""
                 passes = answer.status in BUSY and asked <= ASKED_WAIT_SECONDS_MAX
                 return Fault(f"answered {answer.status} {answer.reason}{wish}", passes, asked)
-            declared = answer.length_remaining or 0
+            too_much = Fault(f"sends more than {max_bytes:,} bytes", passes=False)
+            if (answer.length_remaining or 0) > max_bytes:
+                return too_much
             for chunk in answer.stream(2**20):
-                if max(declared, out.tell() + len(chunk)) > max_bytes:
-                    return Fault(f"sends more than {max_bytes:,} bytes", passes=False)
+                if out.tell() + len(chunk) > max_bytes:
+                    return too_much
                 out.write(chunk)
     except HTTPError as error:
-        return Fault(str(getattr(error, "reason", error)), passes=False)
+        return Fault(str(getattr(error, "reason", None) or next(iter(error.args), error)), passes=False)
     return None
 
 
@@ -85,7 +87,8 @@ def _connections(url: str) -> PoolManager:
 
     from urllib3 import PoolManager, ProxyManager, Retry, Timeout, make_headers
 
-    retries, timeout = Retry(total=5, connect=0, read=0, status=0), Timeout(connect=10, read=60)  # redirects alone
+    retries = Retry(redirect=5, connect=0, read=0, status=0, other=0, respect_retry_after_header=False)
+    timeout = Timeout(connect=10, read=60)
     address = urlsplit(url)
     proxy = None if proxy_bypass(address.netloc) else getproxies().get(address.scheme)
     if not proxy:
