@@ -20,7 +20,7 @@ LIMIT = 2**20
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Collect the waits in place of waiting."""
     waited: list[float] = []
-    monkeypatch.setattr("time.sleep", waited.append)
+    monkeypatch.setattr("truegate.advisories.download.sleep", waited.append)
     return waited
 
 

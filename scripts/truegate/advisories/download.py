@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -52,7 +52,7 @@ def from_any(what: str, sources: Sequence[str], fetch: Callable[[str], Fault | N
             break
         pause = max(wait_seconds, *(faults[source].asked_seconds for source in sources))
         with Progress(f"{' and '.join(sources)} busy: again in {pause:.0f} s"):
-            time.sleep(pause)
+            sleep(pause)
     told = "".join(f"\n  {source}: {clean(fault.text)}" for source, fault in faults.items())
     raise InconclusiveError(f"{what} could not be fetched:{told}", next_step)
 

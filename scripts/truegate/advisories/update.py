@@ -61,7 +61,7 @@ def _download_database(trivy: str, mirror: str, config: Config, fresh: Path) -> 
     if done.exit_code == 0:
         return None
     log = runner.tail(done.stderr)
-    reason = re.split(r"\* |artifact from \S+: ", log)[-1].strip()
+    reason = re.split(r"\* |artifact from \S+: |vulnerability DB: ", log)[-1].strip()
     return Fault(reason or f"ended with exit code {done.exit_code}", PASSES in log)
 
 
