@@ -182,13 +182,3 @@ def run_folder(target: Path, check: str = "security/sca") -> Path:
 
 def criteria(done: Finished) -> dict[str, Any]:
     return {outcome.id: outcome.measured for outcome in done.verdict.criteria}
-
-
-def fake(folder: Path, name: str, script: str) -> str:
-    """Write a program that stands in for a tool: it tells the real one's version, then does what `script` says."""
-    path = folder / name
-    version = {"trivy": "Version: 0.76.0", "osv-scanner": "osv-scanner version: 2.5.0", "snyk": "1.1300.0"}[name]
-    told = f'case "$*" in *--version*--format*) ;; *--version*) echo "{version}"; exit 0;; esac\n'
-    path.write_text(f"#!/bin/sh\n{told}{script}\n")
-    path.chmod(0o755)
-    return str(path)
