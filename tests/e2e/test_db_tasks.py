@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,35 @@ def test_a_mirror_behind_a_login_is_reached_with_what_docker_login_left(
         auth = {"auths": {server.host: {"auth": "YWRhOnNlY3JldA=="}}}
         support.write(tmp_path, {"docker/config.json": json.dumps(auth)})
         assert update_trivy(fetched(tmp_path, f"{server.host}/db:2")).source == "official"
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_download_that_was_broken_off_leaves_the_old_data_and_can_be_repeated(
+    tmp_path: Path, by: signal.Signals
+) -> None:
+    reached, over, whole = threading.Event(), threading.Event(), made.registry(made.archives().db)
+
+    def hang_once(path: str, headers: made.Headers) -> made.Answer:
+        if "/blobs/" in path and not reached.is_set():
+            reached.set()
+            over.wait(60)
+        answer: made.Answer = whole(path, headers)
+        return answer
+
+    with made.serving(hang_once) as server:
+        target = configured(tmp_path, trivy_repositories=[f"{server.host}/db:2"])
+        assert run(".advisories", target=target).returncode == 0
+        before = contents(target / "data")
+        inv = [str(support.KIT / ".venv/bin/inv"), "--search-root", str(support.KIT)]
+        with subprocess.Popen([*inv, "security.db.update", "--engine", "trivy"], cwd=target) as update:
+            assert reached.wait(60)
+            update.send_signal(by)
+        assert update.returncode == (4 if by == signal.SIGINT else -by)
+        kept = {path: data for path, data in contents(target / "data").items() if "/data/." not in path}
+        assert kept == before
+        assert rows(run(".update", "--engine", "trivy", target=target))["trivy"][1] == "official"
+        assert [path.name for path in (target / "data").glob(".*-*")] == []
+        over.set()
 
 
 def osv_paths(zips: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -99,7 +99,7 @@ def replacing(folder: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for left in folder.parent.glob(f".{folder.name}-*"):  # by a process that was killed
                 _put_back(left / "old", folder)
-                shutil.rmtree(left)
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as staging:
                 fresh, old = Path(staging, "fresh"), Path(staging, "old")
                 fresh.mkdir()
