@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,23 @@ from truegate.errors import ReportError
 
 
 def loads(data: bytes, name: str) -> Any:
-    """Read JSON, refusing what lenient readers let through: duplicate keys, NaN, infinities, bytes not UTF-8.
+    """Read JSON, refusing what lenient readers let through.
 
+    Duplicate keys, NaN, infinities (1e999 too), lone surrogates and bytes that are not UTF-8 are no sound JSON.
     `name` is the file or address for the message. Raises ReportError.
     """
     if not data.strip():
         raise ReportError(f"{name} is empty", "look at the tool's log beside it, then run the check again")
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise ReportError(
             f"{name} is not sound JSON: {error}", "look at the tool's log beside it, then run the check again"
         ) from error
+    return value
 
 
 def load(path: Path, name: str | None = None) -> Any:
@@ -36,9 +42,12 @@ def load(path: Path, name: str | None = None) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Give canonical JSON: UTF-8, sorted keys, two-space indent, no NaN, one line feed at the end."""
+    """Give canonical JSON: UTF-8, sorted keys, one-space indent, no NaN, one line feed at the end.
+
+    A lone surrogate (half of a file's name that is not UTF-8) becomes a question mark.
+    """
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode("utf-8")
+    return (text + "\n").encode("utf-8", "replace")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -52,3 +61,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_constant(text)
