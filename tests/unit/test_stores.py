@@ -99,6 +99,20 @@ def test_data_that_is_not_what_its_note_says_is_unknown(root: Path, engine: str,
     assert (store.source, store.dated, store.records) == ("unknown", None, None)
 
 
+def test_data_that_goes_while_it_is_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = root / "trivy" / "db" / "trivy.db"
+
+    def replaced(_question: str, path: Path, _ask: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(stores, "remembered", replaced)
+    gone.with_name("metadata.json").unlink()
+    with pytest.raises(InconclusiveError) as caught:
+        read_note(root / "trivy")
+    assert caught.value.message == f"{gone} can't be read: No such file or directory"
+    assert "run this again" in caught.value.next_step
+
+
 def test_what_a_tool_leaves_beside_the_data_changes_nothing(root: Path) -> None:
     (root / "trivy" / "fanal").mkdir()
     (root / "trivy" / "fanal" / "fanal.db").write_bytes(b"cache")

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,16 +51,19 @@ def store_of(engine: str, root: Path) -> Store:
     """Describe the data of one engine."""
     folder = root / FOLDERS[engine]
     note = read_note(folder)
-    size = sum((folder / name).stat().st_size for name in _data_files(folder))
+    size = sum(_of_each_file(folder, lambda path: path.stat().st_size).values())
     return Store(engine, folder, note["source"], note.get("dated"), size, note.get("records"), note.get("why", ""))
 
 
 def read_note(folder: Path) -> dict[str, Any]:
-    """Give the note of a store; data that has none, or is not what the note says, is of unknown source."""
+    """Give the note of a store; data that has none, or is not what the note says, is of unknown source.
+
+    Raises InconclusiveError when the data can't be read.
+    """
+    present = _of_each_file(folder, lambda path: remembered("sha256", path, sha256_of))
     try:
         note: dict[str, Any] = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         moment(note["dated"], NOTE)
-        present = {name: remembered("sha256", folder / name, sha256_of) for name in _data_files(folder)}
         sound = note["sha256"] == present and isinstance(note["source"], str)
     except (OSError, ValueError, KeyError, TypeError, ReportError):
         sound = False
@@ -74,6 +77,14 @@ def write_note(folder: Path, source: str, dated: str, facts: Mapping[str, Any]) 
     files = {name: sha256_of(folder / name) for name in _data_files(folder)}
     note = {**facts, "source": source, "dated": dated, "sha256": files}
     evidence.write_atomic(folder / NOTE, jsonio.dumps(note))
+
+
+def _of_each_file(folder: Path, ask: Callable[[Path], Any]) -> dict[str, Any]:
+    try:
+        return {name: ask(folder / name) for name in _data_files(folder)}
+    except OSError as error:
+        next_step = "mend that; or, if security.db has just replaced it, run this again"
+        raise InconclusiveError(f"{error.filename or folder} can't be read: {error.strerror}", next_step) from error
 
 
 def _data_files(folder: Path) -> list[str]:
