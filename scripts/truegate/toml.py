@@ -16,6 +16,7 @@ from typing import Any
 from truegate.errors import ConfigError
 
 KIT_ROOT = Path(__file__).resolve().parents[2]
+MAX_MESSAGE = 300  # a fault may quote a value of any length
 
 
 @functools.cache
@@ -36,7 +37,7 @@ def read_toml(path: Path, schema_name: str) -> dict[str, Any]:
         data = _plain(tomllib.loads(text))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8", "save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}", "mend that place") from error
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}", "mend its permissions") from error
@@ -49,21 +50,31 @@ def read_toml(path: Path, schema_name: str) -> dict[str, Any]:
 
 def schema_faults(data: Any, schema_name: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Give each fault as its path in the file and a sentence."""
-    import jsonschema_rs
-
     top = schema(schema_name)
-    validator = jsonschema_rs.Draft202012Validator(top, validate_formats=True)
-    for error in sorted(validator.iter_errors(data), key=lambda error: [str(part) for part in error.instance_path]):
+    try:
+        errors = list(_validator(schema_name).iter_errors(data))
+    except ValueError as refusal:  # "recursion limit reached"
+        yield (), f"(top level): it is nested too deeply ({refusal})"
+        return
+    for error in sorted(errors, key=lambda error: list(map(str, error.instance_path))):
         path = tuple(error.instance_path)
         node: Any = top
         for part in error.schema_path[:-1]:
-            node = node[part]
+            node = node[part] if part != "$ref" else top["$defs"][node[part].rsplit("/", 1)[1]]
         if error.schema_path[-1] == "additionalProperties":
             yield from _unknown_keys(path, error.instance, list(node["properties"]))
         else:
             expected = node.get("x-expects")
             message = f"{error.instance!r} is not {expected}" if expected else error.message
-            yield path, f"{dotted(path)}: {message}"
+            short = message if len(message) < MAX_MESSAGE else f"{message[:200]} … {message[-80:]}"
+            yield path, f"{dotted(path)}: {short}"
+
+
+@functools.cache
+def _validator(schema_name: str) -> Any:
+    import jsonschema_rs
+
+    return jsonschema_rs.Draft202012Validator(schema(schema_name), validate_formats=True)
 
 
 def _unknown_keys(
