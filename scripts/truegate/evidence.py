@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 
 from truegate import __version__, jsonio, runner
 from truegate.config import Config
-from truegate.errors import EvidenceError, InconclusiveError, KitError
+from truegate.errors import EvidenceError, InconclusiveError, ReportError
 from truegate.masking import Masker
 from truegate.model import FileRecord, Meta, Policy, Reason, Step, Target, from_json, to_json
 from truegate.progress import Progress
 from truegate.remembered import sha256_of
+from truegate.toml import schema_faults
 from truegate.tools import FoundTool
 
 T = TypeVar("T")
@@ -221,12 +222,15 @@ def read_policy(folder: Path) -> Policy:
 
 
 def read_record(path: Path, cls: type[T]) -> T:
-    """Read one JSON file of a run folder as `cls`; raises EvidenceError when it is missing or invalid."""
+    """Read one JSON file of a run folder as `cls`; raises EvidenceError when it is missing or breaks its schema."""
     try:
-        return from_json(cls, jsonio.load(path))
-    except (KitError, TypeError, KeyError, ValueError) as error:
-        message = error.message if isinstance(error, KitError) else f"{path} is invalid: {error}"
-        raise EvidenceError(message, "the run can't be trusted; run the check again") from error
+        data = jsonio.load(path)
+        fault = next((fault for _, fault in schema_faults(data, cls.__name__.lower())), None)
+    except ReportError as error:
+        fault = error.message
+    if fault:
+        raise EvidenceError(f"{path} is invalid: {fault}", "the run can't be trusted; run the check again")
+    return from_json(cls, data)
 
 
 def describe_target(config: Config) -> Target:
