@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,10 @@ from truegate import __version__, evidence, gate, jsonio
 from truegate.checks import MODULES, get_check
 from truegate.checks.pipeline import derive, input_records
 from truegate.errors import EvidenceError, KitError
-from truegate.model import Meta, Policy, to_json
+from truegate.model import FileRecord, Meta, Policy, Verdict, to_json
+from truegate.remembered import sha256_of
+
+RECORDS = {"meta.json", "policy.json", "result.json", "verdict.json"}
 
 
 @dataclass(frozen=True)
@@ -31,55 +35,65 @@ def verify(folder: Path) -> Verified:
     A run that never finished is `unfinished`; another kit version that derives another verdict is `other-version`.
     """
     try:
-        meta, policy = evidence.read_meta(folder), evidence.read_policy(folder)
-        stored = jsonio.load(folder / "verdict.json") if meta.state == "complete" else {}
-    except EvidenceError as error:
-        return Verified(folder, _check_of(folder), "altered", "unknown", (error.message,))
+        return _verify(folder)
     except KitError as error:
-        return Verified(folder, _check_of(folder), "altered", "unknown", (error.message,))
-    if meta.state != "complete":
+        fault = error.message
+    except OSError as error:
+        fault = f"{error.filename or folder} can't be read: {error.strerror}"
+    return Verified(folder, ".".join(folder.parts[-3:-1]), "altered", "unknown", (fault,))
+
+
+def _verify(folder: Path) -> Verified:
+    present = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not _is_folder(path)}
+    for name, path in present.items():
+        if path.is_symlink() or not path.is_file():
+            raise EvidenceError(f"{name} is no plain file: it was put in place of one, or added")
+    meta, policy = evidence.read_meta(folder), evidence.read_policy(folder)
+    if meta.state != "complete" and "verdict.json" not in present:
         return Verified(folder, meta.check, "unfinished", meta.state, (f"the run is {meta.state} and never counts",))
-    status = str(stored.get("status")) if isinstance(stored, dict) else "unknown"
-    faults = tuple(_hash_faults(folder, meta, stored))
-    if faults:
-        return Verified(folder, meta.check, "altered", status, faults)
+    stored = evidence.read_record(folder / "verdict.json", Verdict)
+    if faults := tuple(_hash_faults(folder, present, meta, stored)):
+        return Verified(folder, meta.check, "altered", stored.status, faults)
     faults = tuple(_derived_faults(folder, meta, policy, stored))
-    state: Any = "altered" if faults and meta.kit_version == __version__ else "other-version" if faults else "sound"
-    if state == "other-version":
+    if faults and meta.kit_version != __version__:
         faults = (f"made by Truegate {meta.kit_version}; {__version__} derives another verdict", *faults)
-    return Verified(folder, meta.check, state, status, faults)
+        return Verified(folder, meta.check, "other-version", stored.status, faults)
+    return Verified(folder, meta.check, "altered" if faults else "sound", stored.status, faults)
 
 
-def _check_of(folder: Path) -> str:
-    return ".".join(folder.parts[-3:-1])
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
-def _hash_faults(folder: Path, meta: Meta, stored: Any) -> Iterator[str]:
-    for name in ("meta.json", "policy.json", "result.json", "verdict.json"):
-        if not (folder / name).is_file():
-            yield f"{name} is missing"
-            return
-    recorded = {row["path"]: row["sha256"] for row in stored.get("inputs", [])} if isinstance(stored, dict) else {}
-    for record in input_records(folder):
-        if recorded.get(record.path) != record.sha256:
-            yield f"{record.path} differs from its hash in verdict.json: one of the two was altered"
+def _hash_faults(folder: Path, present: Mapping[str, Path], meta: Meta, stored: Verdict) -> Iterator[str]:
+    if "result.json" not in present:
+        yield "result.json is missing"
+        return
+    for now, then in zip_longest(input_records(folder), stored.inputs):
+        if now != then:
+            yield f"{(now or then).path} differs from its hash in verdict.json: one of the two was altered"
     known = {record.path: record for record in meta.files}
-    present = {record.path: record for record in evidence.hash_files(folder)}
-    yield from (f"{path} is missing" for path in sorted(known.keys() - present.keys()))
-    yield from (f"{path} was added" for path in sorted(present.keys() - known.keys()))
-    yield from (f"{path} was altered" for path in sorted(known.keys() & present.keys()) if known[path] != present[path])
+    yield from (f"{name} is missing" for name in sorted(known.keys() - present.keys()))
+    yield from (f"{name} was added" for name in sorted(present.keys() - known.keys() - RECORDS))
+    for name in sorted(known.keys() & present.keys()):
+        path = present[name]
+        if known[name] != FileRecord(name, path.stat().st_size, sha256_of(path)):
+            yield f"{name} was altered"
 
 
-def _derived_faults(folder: Path, meta: Meta, policy: Policy, stored: Any) -> Iterator[str]:
+def _derived_faults(folder: Path, meta: Meta, policy: Policy, stored: Verdict) -> Iterator[str]:
     if meta.check not in MODULES:
         yield f"meta.json: this kit has no check {meta.check!r}"
         return
-    result = derive(get_check(meta.check), folder, meta, policy)
+    try:
+        result = derive(get_check(meta.check), folder, meta, policy)
+        verdict = gate.judge(meta, policy, result, input_records(folder))
+    except Exception as error:  # noqa: BLE001  what no run of ours leaves behind, a forged folder may
+        yield f"the verdict can't be derived again: {error!r}"
+        return
     yield from _differences(jsonio.load(folder / "result.json"), to_json(result), "result.json $")
-    verdict = gate.judge(meta, policy, result, input_records(folder))
-    derived = to_json(verdict)
-    yield from _differences(stored, derived, "verdict.json $")
-    if stored == derived and (folder / "verdict.json").read_bytes() != jsonio.dumps(derived):
+    yield from _differences(to_json(stored), to_json(verdict), "verdict.json $")
+    if stored == verdict and (folder / "verdict.json").read_bytes() != jsonio.dumps(to_json(verdict)):
         yield "verdict.json is not as it was written"
 
 
