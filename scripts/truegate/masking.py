@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 MASK = b"***"
 MIN_LENGTH = 6  # masking shorter values would mangle ordinary text
+# What encoders leave as it is: all but letters encoded, paths, JavaScript, the user part and the path of Go's URLs.
+URL_SAFE = ("", "/", "!'()*", "$&+,;=", "$&+,/:;=@")
 
 
 class Masker:
@@ -17,6 +21,7 @@ class Masker:
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self.counts: dict[str, int] = {}
+        self._lock = threading.Lock()  # a tool's two outputs are masked at the same time
         self._names: dict[bytes, str] = {}
         for name, value in sorted(secrets.items()):
             for form in _forms(value):
@@ -45,7 +50,8 @@ class Masker:
 
     def _replace(self, match: re.Match[bytes]) -> bytes:
         name = self._names[match.group()]
-        self.counts[name] = self.counts.get(name, 0) + 1
+        with self._lock:
+            self.counts[name] = self.counts.get(name, 0) + 1
         return MASK
 
 
@@ -55,15 +61,23 @@ def _forms(value: str) -> set[bytes]:
         raw = part.encode("utf-8", "surrogateescape")
         if len(raw) < MIN_LENGTH or len(set(raw)) <= 2:  # noqa: PLR2004  "aaaaaa" or "ababab" is no secret
             continue
-        escaped = json.dumps(part)[1:-1]
-        html = escaped.translate({ord(c): f"\\u00{ord(c):02x}" for c in "<>&"})  # as Go writes JSON
-        texts = {escaped, html, json.dumps(part, ensure_ascii=False)[1:-1], quote_plus(part, errors="replace")}
-        texts |= {quote(part, safe="", errors="replace"), quote(part, errors="replace"), raw.hex(), raw.hex().upper()}
-        texts |= {re.sub(r"%[0-9A-F]{2}", lambda m: m.group().lower(), text) for text in list(texts) if "%" in text}
-        forms |= {raw, *(text.encode("utf-8", "surrogateescape") for text in texts)}
+        forms |= {raw, *(text.encode("utf-8", "surrogateescape") for text in _spellings(part))}
+        forms |= {raw.hex().encode(), raw.hex().upper().encode()}
         for offset in range(3):
             forms |= _base64_inside(raw, offset)
     return {form for form in forms if len(form) >= MIN_LENGTH}
+
+
+def _spellings(part: str) -> Iterator[str]:
+    """Give a text as JSON (Go escapes <>&, others the slash), HTML and URL encoders write it."""
+    for ascii_only in (True, False):
+        escaped = json.dumps(part, ensure_ascii=ascii_only)[1:-1]
+        for text in (escaped, escaped.replace("/", "\\/")):
+            yield from (text, text.translate({ord(c): f"\\u00{ord(c):02x}" for c in "<>&"}))
+    yield from (html.escape(part), html.escape(part).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"))
+    for safe in URL_SAFE:
+        for url in (quote(part, safe, errors="surrogateescape"), quote_plus(part, safe, errors="surrogateescape")):
+            yield from (url, re.sub(r"%[0-9A-F]{2}", lambda match: match.group().lower(), url))
 
 
 def _base64_inside(raw: bytes, offset: int) -> set[bytes]:
