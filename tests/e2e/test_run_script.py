@@ -191,6 +191,8 @@ def public() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="truegate-public-"))
     folder.chmod(0o755)
     yield folder
+    for path in (folder / "kit", folder / "kit" / ".venv"):
+        path.chmod(0o755)  # a test may have made them read-only
     shutil.rmtree(folder)
 
 
@@ -211,7 +213,6 @@ def test_an_ordinary_user(public: Path) -> None:
     user, python = ordinary_user()
     kit = small(public / "kit")
     env = {"HOME": "/nonexistent", "PYTHON": python}
-    locked_out = kit / "requirements"
     kit.chmod(0o555)
     done = kits.run([kit / "run", "hello"], public, env, user=user)
     assert done.returncode == 2
@@ -220,8 +221,7 @@ def test_an_ordinary_user(public: Path) -> None:
     kit.chmod(0o777)
     done = kits.run([kit / "run", "hello"], public, env, user=user)
     assert done.stdout == "hello\n", done.stderr
-    for folder in (kit, kit / ".venv", locked_out):
+    for folder in (kit, kit / ".venv"):
         folder.chmod(0o555)
     done = kits.run([kit / "run", "hello"], public, env, user=user)  # read-only, but complete
     assert (done.stdout, done.stderr) == ("hello\n", "")
-    kit.chmod(0o755)
