@@ -6,6 +6,7 @@ import atexit
 import functools
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,18 @@ def inv(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> sub
     return subprocess.run(
         inv_argv(*arguments), cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
     )
+
+
+def has_ended(pid: int, within_seconds: float = 30) -> bool:
+    """Tell whether a process, killed a moment ago perhaps, is gone."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], within_seconds)[0])
+    finally:
+        os.close(handle)
 
 
 def toml(tool: Path, more: str = "") -> str:

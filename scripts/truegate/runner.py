@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -80,8 +82,9 @@ def run(
             f"{argv[0]} can't be started: {error.strerror}", "inv tools shows where each tool was found and from where"
         ) from error
     lost: list[OSError] = []
+    over = threading.Event()
     readers = [
-        threading.Thread(target=_keep, args=(pipe, path, masker, lost), daemon=True)
+        threading.Thread(target=_keep, args=(pipe, path, masker, lost, over), daemon=True)
         for pipe, path in ((process.stdout, stdout), (process.stderr, stderr))
     ]
     timed_out = False
@@ -93,10 +96,11 @@ def run(
         _end_group(process)
         for reader in readers:
             reader.join(GRACE_SECONDS)  # a child that left the group may still hold the pipe
+        over.set()
+        for reader in readers:
+            reader.join()
     if lost:
-        raise EvidenceError(
-            f"the log {lost[0].filename or logs} can't be written: {lost[0].strerror}", "make room, then run again"
-        )
+        raise EvidenceError(f"{lost[0].filename} can't be written: {lost[0].strerror}", "make room, then run again")
     return RawRun(
         tuple(masker.mask_text(part) for part in argv),
         process.returncode,
@@ -109,21 +113,18 @@ def run(
 
 
 def output(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_seconds: float = 30) -> tuple[int, str]:
-    """Run a short question such as `--version`; gives exit code and standard output with standard error behind it."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            cwd=cwd,
-            env=dict(env),
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=timeout_seconds,
-            check=False,
-            start_new_session=True,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return -1, str(error)
-    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+    """Run a short question such as `--version`; gives exit code and standard output with standard error behind it.
+
+    The exit code is -1 when it can't be started or takes too long.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        logs = Path(folder) / "output"
+        try:
+            done = run(argv, cwd=cwd, env=env, timeout_seconds=timeout_seconds, logs=logs, masker=Masker({}))
+        except InconclusiveError as error:
+            return -1, error.message
+        text = (done.stdout.read_bytes() + done.stderr.read_bytes()).decode("utf-8", "replace")
+    return -1 if done.timed_out else done.exit_code, text
 
 
 def shown(argv: Sequence[str]) -> str:
@@ -155,38 +156,54 @@ def _wait(process: subprocess.Popen[bytes], timeout_seconds: float, progress: Pr
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End the process group: politely while its leader lives, then for certain, so that no child outlives the run."""
-    if process.poll() is None:
+    try:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_SECONDS)
+    finally:  # a second Ctrl-C ends the waiting, not the killing
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def _keep(pipe: IO[bytes] | None, path: Path, masker: Masker, lost: list[OSError]) -> None:
+def _keep(pipe: IO[bytes] | None, path: Path, masker: Masker, lost: list[OSError], over: threading.Event) -> None:
     """Copy a pipe to a file, masked as it passes; past the limit or a full disk go on reading, so the tool can end."""
     if pipe is None:
         return
     with pipe:
         try:
             with path.open("wb") as log:
-                _copy(pipe, log, masker)
+                _copy(pipe, log, masker, over)
         except OSError as error:
+            error.filename = error.filename or str(path)  # a failed write does not name its file
             lost.append(error)
-            while pipe.read(64 * 1024):
+            while _read(pipe, over):
                 continue
 
 
-def _copy(pipe: IO[bytes], log: IO[bytes], masker: Masker) -> None:
+def _copy(pipe: IO[bytes], log: IO[bytes], masker: Masker, over: threading.Event) -> None:
     rest, written, dropped = b"", 0, 0
-    while chunk := pipe.read1(64 * 1024):  # type: ignore[attr-defined]
+    while chunk := _read(pipe, over):
         if written >= LOG_LIMIT_BYTES:
-            dropped += len(chunk)
+            dropped += len(chunk) + len(rest)  # the rest may be the first half of a secret
+            rest = b""
             continue
         part, rest = masker.cut(rest + chunk)
         written += log.write(part)
     log.write(masker.mask(rest))
     if dropped:
         log.write(f"\n[truegate: {dropped} more bytes were not kept]\n".encode())
+    if over.is_set():
+        log.write(b"\n[truegate: a process that left the tool's group still held this output; it was cut here]\n")
+
+
+def _read(pipe: IO[bytes], over: threading.Event) -> bytes:
+    """Give the next bytes of a pipe; none at its end, or once the run is over."""
+    waiting = select.poll()
+    waiting.register(pipe, select.POLLIN | select.POLLHUP)
+    while not over.is_set():
+        if waiting.poll(100):
+            return os.read(pipe.fileno(), 64 * 1024)
+    return b""
