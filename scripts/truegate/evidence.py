@@ -82,7 +82,7 @@ class RunFolder:
         return raw
 
     def write_meta(self) -> None:
-        write_atomic(self.path / "meta.json", jsonio.dumps(to_json(self.meta)))
+        write_atomic(self.path / "meta.json", self.masker.mask(jsonio.dumps(to_json(self.meta))))
 
 
 def _step(name: str, found: FoundTool, raw: runner.RawRun, folder: Path) -> Step:
@@ -128,7 +128,7 @@ def open_run(check: str, config: Config, policy: Policy, *, external: bool, quie
         (path / "input").mkdir()
         (path / "raw").mkdir()
         run.write_meta()
-        write_atomic(path / "policy.json", jsonio.dumps(to_json(policy)))
+        write_atomic(path / "policy.json", run.masker.mask(jsonio.dumps(to_json(policy))))
         try:
             with _terminate_as_interrupt():
                 yield run

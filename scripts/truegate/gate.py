@@ -31,11 +31,11 @@ def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputReco
     ledger = waivers.apply(policy, result.findings, started.date())
     waived = {entry.identity for entry in ledger.waived}
     open_findings = [finding for finding in result.findings if finding.identity not in waived]
-    outcomes, missed = [], []
+    outcomes, missed = list[CriterionOutcome](), list[Reason]()
     for criterion in policy.criteria:
-        outcome, reason = _measure(criterion, open_findings, result.measurements)
+        outcome, reason = _measure(criterion, open_findings, result.measurements, looked=bool(result.looked))
         outcomes.append(outcome)
-        missed.extend(reason)
+        missed.extend(reason if result.looked else ())  # that nothing was looked at is one reason, not ten
     reasons = [*_run_reasons(meta), *result.problems, *_sight(result), *missed, *ledger.reasons]
     settings = policy.settings or {}
     if meta.external and not settings.get("accept_external"):
@@ -73,7 +73,7 @@ def status_of(reasons: Sequence[Reason]) -> Status:
 
 
 def _measure(
-    criterion: Criterion, findings: Sequence[Finding], measurements: Sequence[Measurement]
+    criterion: Criterion, findings: Sequence[Finding], measurements: Sequence[Measurement], *, looked: bool
 ) -> tuple[CriterionOutcome, list[Reason]]:
     measured: float | int | None
     why = ""
@@ -83,6 +83,8 @@ def _measure(
         measurement = next((m for m in measurements if m.id == criterion.id), None)
         measured = measurement.value if measurement else None
         why = (measurement.reason if measurement else None) or "nothing was measured"
+    if not looked:
+        measured = None  # no figure without a look
     status, reasons = _compare(criterion, measured, why)
     looser = criterion.looser_than_default
     outcome = CriterionOutcome(
@@ -92,9 +94,9 @@ def _measure(
 
 
 def _compare(criterion: Criterion, measured: float | None, why: str) -> tuple[Status, list[Reason]]:
-    if criterion.limit is None:
+    if criterion.limit is None and measured is not None:
         return "pass", []
-    if measured is None:
+    if criterion.limit is None or measured is None:
         message = f"{criterion.id} could not be told: {why}"
         return "inconclusive", [Reason(criterion.id, "incomplete", message, criterion.next_step)]
     met = measured <= criterion.limit if criterion.op == "<=" else measured >= criterion.limit

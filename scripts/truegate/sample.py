@@ -9,7 +9,7 @@ from typing import Any
 
 from truegate.toml import schema
 
-EXAMPLES = {"format": "2030-01-31", "pattern": "https://staging.example.org"}
+EXAMPLES = {"date": "2030-01-31", "^https?://": "https://staging.example.org", "^[a-z]+\\.[a-z]+$": "security.sca"}
 
 
 def sample_toml(name: str) -> str:
@@ -50,9 +50,8 @@ def _meaning(node: dict[str, Any]) -> str:
 def _value(node: dict[str, Any]) -> str:
     if "default" in node:
         return json.dumps(node["default"])
-    return json.dumps(
-        EXAMPLES["format" if "format" in node else "pattern"] if {"format", "pattern"} & set(node) else "…"
-    )
+    by_format = EXAMPLES.get(node.get("format") or node.get("pattern", ""), "…")
+    return json.dumps(by_format, ensure_ascii=False)
 
 
 def _comment(text: str) -> list[str]:

@@ -50,7 +50,7 @@ def run_check(
         check.collect(run, config, policy)
     folder = run.path
     with evidence.writing(folder):
-        meta = evidence.read_meta(folder)
+        meta, policy = evidence.read_meta(folder), evidence.read_policy(folder)  # as written: secrets are masked there
         result = derive(check, folder, meta, policy)
         evidence.write_atomic(folder / "result.json", jsonio.dumps(to_json(result)))
         verdict = gate.judge(meta, policy, result, input_records(folder))
