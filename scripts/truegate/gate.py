@@ -83,9 +83,9 @@ def _measure(
         measurement = next((m for m in measurements if m.id == criterion.id), None)
         measured = measurement.value if measurement else None
         why = (measurement.reason if measurement else None) or "nothing was measured"
-    if not looked:
-        measured = None  # no figure without a look
     status, reasons = _compare(criterion, measured, why)
+    if not looked:  # no figure without a look
+        measured, status = None, "inconclusive"
     looser = criterion.looser_than_default
     outcome = CriterionOutcome(
         criterion.id, criterion.op, criterion.limit, measured, criterion.unit, status, looser_than_default=looser
@@ -94,9 +94,9 @@ def _measure(
 
 
 def _compare(criterion: Criterion, measured: float | None, why: str) -> tuple[Status, list[Reason]]:
-    if criterion.limit is None and measured is not None:
+    if criterion.limit is None:
         return "pass", []
-    if criterion.limit is None or measured is None:
+    if measured is None:
         message = f"{criterion.id} could not be told: {why}"
         return "inconclusive", [Reason(criterion.id, "incomplete", message, criterion.next_step)]
     met = measured <= criterion.limit if criterion.op == "<=" else measured >= criterion.limit
