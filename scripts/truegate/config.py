@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from truegate.errors import ConfigError
-from truegate.toml import KIT_ROOT, line_of, read_toml, schema
+from truegate.toml import KIT_ROOT, line_of, read_toml, schema, schema_faults
 
 FILE_NAME = "truegate.toml"
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|_PWD|CREDENTIAL|AUTH|PRIVATE|DSN", re.IGNORECASE)
@@ -34,7 +34,7 @@ class Config:
 
     def folder(self, key: str) -> Path:
         """Give the folder that `key` names, taken from the target's root."""
-        return self.target_dir / Path(self.values[key]).expanduser()
+        return self.target_dir / expanded(self.values[key])
 
     @property
     def target_name(self) -> str:
@@ -52,7 +52,7 @@ def load_config(
     `overrides` (dotted key -> value) win over the file and are marked `origin`. Raises ConfigError with all
     faults of a file at once.
     """
-    root = Path(target or ".").expanduser()
+    root = expanded(target or ".")
     if not root.is_dir():
         raise ConfigError(f"the target {root} is not a folder", "name an existing folder with --target DIR")
     root = root.resolve()
@@ -60,23 +60,52 @@ def load_config(
     values["security.db.dir"] = str(KIT_ROOT / ".tools" / "advisories")
     origins = dict.fromkeys(values, "default")
     path = root / FILE_NAME
-    if path.exists():
-        text = path.read_text(encoding="utf-8", errors="replace")
-        for key, value in _flat(read_toml(path, "config"), ()):
+    if os.path.lexists(path):
+        table = read_toml(path, "config")
+        text = path.read_text(encoding="utf-8")
+        for key, value in _flat(table, ()):
             values[key] = value
             origins[key] = f"{FILE_NAME}:{line_of(text, tuple(key.split('.'))) or '?'}"
     for key, value in (overrides or {}).items():
         values[key], origins[key] = value, origin
-    from_env = _load_profile(root, profile)
-    secrets = {name: value for name, value in {**os.environ, **from_env}.items() if _is_secret(name, value)}
-    secrets |= _url_passwords({**os.environ, **from_env})
+    if faults := [fault for _, fault in schema_faults(_nested(overrides or {}), "config")]:
+        raise ConfigError(f"{origin}: {'; '.join(faults)}", "inv config.sample prints every key")
+    values["tools"] = {name: str(root / expanded(tool)) for name, tool in values["tools"].items()}
+    from_file = secrets_among(_load_profile(root, profile))
+    secrets = secrets_among(os.environ)  # the file's are in there, but for those that the environment sets otherwise
+    secrets |= {f"{name} (.env.{profile})": text for name, text in from_file.items() if secrets.get(name) != text}
+    secrets |= _url_passwords({key: value for key, value in values.items() if isinstance(value, str)})
     return Config(root, profile, values, origins, secrets)
 
 
+def secrets_among(variables: Mapping[str, str]) -> dict[str, str]:
+    """Give what nothing may write: the variables that are called like a secret, and passwords in addresses."""
+    return {name: text for name, text in variables.items() if _is_secret(name, text)} | _url_passwords(variables)
+
+
+def expanded(path: str) -> Path:
+    """Give a path with `~` replaced where it can be told whose home that is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises where it can't
+
+
+def _nested(dotted_keys: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in dotted_keys.items():
+        *tables, name = key.split(".")
+        node = tree
+        for table in tables:
+            node = node.setdefault(table, {})
+        node[name] = value
+    return tree
+
+
 def leaves(node: Mapping[str, Any] | None = None, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give every key of the configuration schema with its node, in the schema's order."""
+    """Give every key of the configuration schema with its node, in the schema's order.
+
+    A table with a default of its own is one value.
+    """
     for name, child in (node or schema("config"))["properties"].items():
-        if "properties" in child:
+        if "properties" in child and "default" not in child:
             yield from leaves(child, (*prefix, name))
         else:
             yield ".".join((*prefix, name)), child
@@ -96,15 +125,18 @@ def _load_profile(root: Path, profile: str | None) -> dict[str, str]:
     """Load `.env.<profile>` into the process environment, once and here only; variables already set win."""
     if not profile:
         return {}
-    path = root / f".env.{profile}"
     if not re.fullmatch(r"[a-z][a-z0-9-]*", profile):
         raise ConfigError(f"the profile {profile!r} is no name", "use lower-case letters, digits and dashes")
-    if not path.exists():
+    path = root / f".env.{profile}"
+    if not os.path.lexists(path):
         return {}
     from dotenv.parser import parse_stream
 
-    with path.open(encoding="utf-8") as stream:
-        bindings = list(parse_stream(stream))
+    try:
+        with path.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} can't be read: {error}", "mend its permissions, or save it as UTF-8") from error
     bad = [str(binding.original.line) for binding in bindings if binding.error]
     if bad:
         raise ConfigError(
