@@ -6,13 +6,11 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 from truegate import __version__, jsonio, runner
@@ -46,7 +44,8 @@ class RunFolder:
         """Write `input/…` or `raw/…`, masked."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.masker.mask(data))
+        with naming(path):
+            path.write_bytes(self.masker.mask(data))
         return path
 
     def start(
@@ -82,7 +81,7 @@ class RunFolder:
         return raw
 
     def write_meta(self) -> None:
-        write_atomic(self.path / "meta.json", self.masker.mask(jsonio.dumps(to_json(self.meta))))
+        write_atomic(self.path / "meta.json", jsonio.dumps(to_json(self.meta)))
 
 
 def _step(name: str, found: FoundTool, raw: runner.RawRun, folder: Path) -> Step:
@@ -128,12 +127,12 @@ def open_run(check: str, config: Config, policy: Policy, *, external: bool, quie
         (path / "input").mkdir()
         (path / "raw").mkdir()
         run.write_meta()
-        write_atomic(path / "policy.json", run.masker.mask(jsonio.dumps(to_json(policy))))
+        write_atomic(path / "policy.json", jsonio.dumps(to_json(policy)))
         try:
-            with _terminate_as_interrupt():
-                yield run
+            yield run
         except InconclusiveError as error:
-            run.fact("stopped", to_json(Reason("stopped", "incomplete", error.message, error.next_step)))
+            why, next_step = map(run.masker.mask_text, (error.message, error.next_step))
+            run.fact("stopped", to_json(Reason("stopped", "incomplete", why, next_step)))
             _close(run, "complete")
         except BaseException:
             _close(run, "interrupted")
@@ -150,20 +149,6 @@ def _close(run: RunFolder, state: Any) -> None:
     counts = dict(sorted(run.masker.counts.items()))
     run.meta = replace(run.meta, state=state, finished_at=finished, files=files, redactions=counts)
     run.write_meta()
-
-
-@contextlib.contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM unwind as Ctrl-C does, so that tools are ended and the folder says `interrupted`."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _new_folder(parent: Path, started: datetime) -> Path:
@@ -192,13 +177,23 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write `path` so that a reader sees the old bytes or the new ones, never a part."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with part.open("wb") as stream:
+        with naming(path), part.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give a failed write the name of its file, which the system leaves out when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
         raise
 
 
@@ -235,18 +230,23 @@ def read_record(path: Path, cls: type[T]) -> T:
 
 def describe_target(config: Config) -> Target:
     """Say what was judged: name, commit and whether the work tree differs from it."""
-    root = config.target_dir
-    # A repository's own configuration can name programs to run (fsmonitor, hooks); none of them runs here.
-    git = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", f"safe.directory={root}"]
+    root, mask = config.target_dir, Masker(config.secrets).mask_text
+    name, url = mask(config.target_name), mask(config.get("target.url") or "") or None
+    # A repository's own configuration can name programs to run (fsmonitor, hooks, filters); none of them runs here.
+    settings = ("core.fsmonitor=false", "core.hooksPath=/dev/null", f"safe.directory={root}")
+    git = ["git", "--no-optional-locks", *(part for setting in settings for part in ("-c", setting))]
+    filters = ["config", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process)$"]
+    status = ["status", "--porcelain", "--no-renames", "--ignore-submodules=dirty"]
     with tempfile.TemporaryDirectory() as home:
         env = runner.clean_environment(Path(home))
-        code, commit = runner.output([*git, "rev-parse", "--verify", "HEAD"], cwd=root, env=env)
+        code, commit, _ = runner.output([*git, "rev-parse", "--verify", "HEAD"], cwd=root, env=env)
         if code != 0:
-            return Target(config.target_name, None, None, config.get("target.url"))
-        code, changes = runner.output([*git, "status", "--porcelain", "--no-renames"], cwd=root, env=env)
-    return Target(
-        config.target_name, commit.strip(), bool(changes.strip()) if code == 0 else None, config.get("target.url")
-    )
+            return Target(name, None, None, url)
+        names = runner.output([*git, *filters], cwd=root, env=env)[1].splitlines()
+        env |= {f"GIT_CONFIG_KEY_{index}": name for index, name in enumerate(names)}
+        env |= {f"GIT_CONFIG_VALUE_{index}": "" for index in range(len(names))} | {"GIT_CONFIG_COUNT": str(len(names))}
+        code, changes, _ = runner.output([*git, *status], cwd=root, env=env)
+    return Target(name, commit.strip(), bool(changes.strip()) if code == 0 else None, url)
 
 
 def rfc3339(moment: datetime) -> str:

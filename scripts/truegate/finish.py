@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -12,7 +13,9 @@ from typing import NoReturn
 
 from truegate import evidence, jsonio
 from truegate.checks.pipeline import Finished
+from truegate.config import secrets_among
 from truegate.errors import FAILED, INCONCLUSIVE, PASS, WORST_FIRST, EvidenceError, KitError
+from truegate.masking import Masker
 from truegate.model import Result, Verdict, to_json
 
 EXIT_CODES = {"pass": PASS, "fail": FAILED, "inconclusive": INCONCLUSIVE}
@@ -32,15 +35,21 @@ def worst(codes: Sequence[int]) -> int:
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn errors that a user can mend, and Ctrl-C, into a message and an exit code."""
+    """Turn errors that a user can mend, Ctrl-C and SIGTERM into a message and an exit code.
+
+    SIGTERM unwinds as Ctrl-C does, so that tools are ended and a run folder says `interrupted`.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KitError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {Masker(secrets_among(os.environ)).mask_text(str(error))}\n")
         leave(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: nothing was decided; the run folder says `interrupted`\n")
+        sys.stderr.write("interrupted: nothing was decided; the run folder, if any, says `interrupted`\n")
         leave(INCONCLUSIVE)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def show(done: Finished, *, quiet: bool, as_json: bool) -> int:

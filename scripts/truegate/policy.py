@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from truegate.config import FILE_NAME, Config, leaves
 from truegate.errors import ConfigError
+from truegate.masking import Masker
 from truegate.model import Criterion, Exclusion, Policy, Waiver
 from truegate.toml import line_of, read_toml
 
+Accepted = TypeVar("Accepted", Waiver, Exclusion)
+
 
 def build_policy(check: str, config: Config) -> Policy:
-    """Give the policy of `check`; raises ConfigError when waivers.toml is unsound."""
+    """Give the policy of `check`; raises ConfigError when waivers.toml is unsound.
+
+    Secrets are masked where people write prose, and nowhere else: a secret called `runtime` must not undo a criterion.
+    """
+    mask = Masker(config.secrets).mask_text
     max_days = {k.rsplit(".", 1)[1]: v for k, v in config.values.items() if k.startswith("waivers.max_days.")}
     settings = {
         k: config[k] for k, _ in leaves() if k.startswith((f"{check}.", "inventory.")) and ".criteria." not in k
     }
     return Policy(
         check=check,
-        owner=config["target.owner"],
+        owner=mask(config["target.owner"]),
         criteria=tuple(_criteria(check, config)),
-        waivers=tuple(waiver for waiver in _waivers(config) if waiver.check == check),
+        waivers=tuple(_masked(waiver, mask) for waiver in _waivers(config) if waiver.check == check),
         waiver_max_days=max_days,
         unused_waivers=config["waivers.unused"],
-        exclusions=tuple(_exclusions(config)),
-        settings=settings | {"target.version": config.get("target.version")},
+        exclusions=tuple(_masked(exclusion, mask) for exclusion in _exclusions(config)),
+        settings=settings | {"target.version": mask(config.get("target.version") or "") or None},
     )
+
+
+def _masked(accepted: Accepted, mask: Callable[[str], str]) -> Accepted:
+    prose = [name for name in ("reason", "approver", "ticket") if hasattr(accepted, name)]
+    texts: dict[str, Any] = {name: mask(getattr(accepted, name)) for name in prose}
+    return replace(accepted, **texts)
 
 
 def _criteria(check: str, config: Config) -> list[Criterion]:
@@ -72,8 +86,8 @@ def _waivers(config: Config) -> list[Waiver]:
         if config.origins["waivers.file"] != "default":
             raise ConfigError(f"{path} is missing", "write it, or take `file` out of [waivers]")
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
     rows = read_toml(path, "waivers").get("waiver", [])
+    text = path.read_text(encoding="utf-8")
     return [
         Waiver(**{"ticket": "", **row}, file=path.name, line=line_of(text, ("waiver", index)) or 0)
         for index, row in enumerate(rows)
@@ -86,6 +100,5 @@ def _exclusions(config: Config) -> list[Exclusion]:
     text = path.read_text(encoding="utf-8", errors="replace") if rows and path.exists() else ""
     found = []
     for index, row in enumerate(rows):
-        date.fromisoformat(row["expires"])
         found.append(Exclusion(**row, origin=f"{FILE_NAME}:{line_of(text, ('exclude', index)) or '?'}"))
     return found

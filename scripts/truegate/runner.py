@@ -112,8 +112,10 @@ def run(
     )
 
 
-def output(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_seconds: float = 30) -> tuple[int, str]:
-    """Run a short question such as `--version`; gives exit code and standard output with standard error behind it.
+def output(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_seconds: float = 30
+) -> tuple[int, str, str]:
+    """Run a short question such as `--version`; gives exit code, standard output and standard error.
 
     The exit code is -1 when it can't be started or takes too long.
     """
@@ -122,9 +124,9 @@ def output(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_se
         try:
             done = run(argv, cwd=cwd, env=env, timeout_seconds=timeout_seconds, logs=logs, masker=Masker({}))
         except InconclusiveError as error:
-            return -1, error.message
-        text = (done.stdout.read_bytes() + done.stderr.read_bytes()).decode("utf-8", "replace")
-    return -1 if done.timed_out else done.exit_code, text
+            return -1, "", error.message
+        texts = [path.read_bytes().decode("utf-8", "replace") for path in (done.stdout, done.stderr)]
+    return -1 if done.timed_out else done.exit_code, texts[0], texts[1]
 
 
 def shown(argv: Sequence[str]) -> str:

@@ -121,8 +121,8 @@ def _identify(tool: Tool, path: Path) -> tuple[str | None, str]:
     def ask(program: Path) -> list[str | None]:
         with tempfile.TemporaryDirectory() as work:
             env = runner.clean_environment(Path(work))
-            _, text = runner.output([str(program), *tool.version_argv], cwd=Path(work), env=env)
-        match = re.search(tool.version_pattern, text)
+            _, out, errors = runner.output([str(program), *tool.version_argv], cwd=Path(work), env=env)
+        match = re.search(tool.version_pattern, out + errors)
         return [match.group(1) if match else None, sha256_of(program)]
 
     try:
