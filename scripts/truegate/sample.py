@@ -9,8 +9,6 @@ from typing import Any
 
 from truegate.toml import schema
 
-EXAMPLES = {"date": "2030-01-31", "^https?://": "https://staging.example.org", "^[a-z]+\\.[a-z]+$": "security.sca"}
-
 
 def sample_toml(name: str) -> str:
     """Give the sample of the schema `name`: every key, its meaning, and its default as a comment to edit."""
@@ -32,8 +30,6 @@ def _table(node: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
             yield from ("", *_comment(child["description"]), f"#[[{'.'.join((*path, key))}]]")
             for inner, leaf in child["items"]["properties"].items():
                 yield f"#{inner} = {_value(leaf)}  # {_meaning(leaf)}"
-        elif child.get("type") == "object":
-            yield from ("", *_comment(child["description"]), f"#[{'.'.join((*path, key))}]")
 
 
 def _is_leaf(node: dict[str, Any]) -> bool:
@@ -48,10 +44,7 @@ def _meaning(node: dict[str, Any]) -> str:
 
 
 def _value(node: dict[str, Any]) -> str:
-    if "default" in node:
-        return json.dumps(node["default"])
-    by_format = EXAMPLES.get(node.get("format") or node.get("pattern", ""), "…")
-    return json.dumps(by_format, ensure_ascii=False)
+    return json.dumps(node["examples"][0] if "examples" in node else node["default"])
 
 
 def _comment(text: str) -> list[str]:
