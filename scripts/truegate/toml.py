@@ -107,6 +107,8 @@ def line_of(text: str, path: tuple[str | int, ...]) -> int | None:
                 best = number
                 if here == tables:
                     break
+    if best is None and index is not None:  # an array on one line, not tables of their own
+        return line_of(text, tuple(tables))
     return best
 
 
