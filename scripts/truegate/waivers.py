@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from truegate.model import Finding, Policy, Reason, WaivedFinding, Waiver
 
-WILDCARD = re.compile(r"[*?\[\]]")
+WILDCARD = re.compile(r"\[[^\]]*\]?|[*?]")
 MIN_LITERAL = 3  # letters that the last part of a pattern must spell out
 
 
@@ -72,10 +72,17 @@ def _fault(waiver: Waiver, matching: Sequence[Finding], max_days: dict[str, int]
 
 
 def _is_broad(waiver: Waiver) -> bool:
-    """Tell whether a wildcard stands where the id or the name of the package should."""
-    name = waiver.package.rstrip("/").rsplit("/", 1)[-1].split("@", 1)[0]
-    literal = WILDCARD.sub("", name)
-    return bool(WILDCARD.search(waiver.id)) or (name != literal and len(literal) < MIN_LITERAL)
+    """Tell whether a wildcard stands where the id, the ecosystem, the host or the name of the package should."""
+    head, _, last = waiver.package.rstrip("/").rpartition("/")
+    name = last.split("@", 1)[0]
+    fixed = "/".join(waiver.package.split("/")[:3]) if "://" in waiver.package else head
+    literal = WILDCARD.sub("", name).replace("%40", "")
+    return (
+        bool(WILDCARD.search(waiver.id) or WILDCARD.search(fixed))
+        or not head
+        or not literal
+        or (bool(WILDCARD.search(name)) and len(literal) < MIN_LITERAL)
+    )
 
 
 def _name(waiver: Waiver) -> str:
