@@ -36,7 +36,7 @@ def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputReco
         outcome, reason = _measure(criterion, open_findings, result.measurements, looked=bool(result.looked))
         outcomes.append(outcome)
         missed.extend(reason if result.looked else ())  # that nothing was looked at is one reason, not ten
-    reasons = [*_run_reasons(meta), *result.problems, *_sight(result), *missed, *ledger.reasons]
+    reasons = [*_run_reasons(meta, policy), *result.problems, *_sight(result), *missed, *ledger.reasons]
     settings = policy.settings or {}
     if meta.external and not settings.get("accept_external"):
         reasons.append(
@@ -112,8 +112,11 @@ def _selected(criterion: Criterion, finding: Finding) -> bool:
     return all(getattr(finding, field) in accepted for field, accepted in (criterion.select or {}).items())
 
 
-def _run_reasons(meta: Meta) -> list[Reason]:
+def _run_reasons(meta: Meta, policy: Policy) -> list[Reason]:
     reasons = []
+    if not policy.criteria:
+        message = f"{policy.check} has no criterion, so nothing was judged"
+        reasons.append(Reason("no-criteria", "unreliable", message, "give it a table of criteria in schemas/"))
     if meta.state != "complete":
         reasons.append(
             Reason("interrupted", "unreliable", f"the run is {meta.state}, not complete", "run the check again")
