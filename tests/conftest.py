@@ -23,7 +23,7 @@ settings.load_profile("same")
 
 FAKES = Path(__file__).with_name("fakebin")
 STEERS = re.compile("|".join([prefix for tool in table().values() for prefix in tool.steering_env] + ["K6_", "GIT_"]))
-FakeTool = Callable[[str, str], Path]
+FakeTool = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +62,18 @@ def trivy() -> Path:
 
 @pytest.fixture
 def fake_tool(tmp_path: Path) -> FakeTool:
-    """Give a maker of stand-ins: `fake_tool("trivy", "trivy-hangs")` is a program `trivy` that does as that script."""
+    """Give a maker of stand-ins: `fake_tool("trivy", "trivy-hangs")` is a program `trivy` that does as that script.
 
-    def make(name: str, script: str) -> Path:
+    Keywords are variables that it finds in its environment, which is otherwise empty of ours.
+    """
+
+    def make(name: str, script: str, **variables: str) -> Path:
         source = FAKES / script
         assert os.access(source, os.X_OK), source
         path = tmp_path / "fakes" / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f'#!/bin/sh\nexec {shlex.quote(str(source))} "$@"\n')
+        exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in variables.items())
+        path.write_text(f'#!/bin/sh\n{exports}exec {shlex.quote(str(source))} "$@"\n')
         path.chmod(0o755)
         return path
 

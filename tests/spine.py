@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import functools
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from truegate.advisories.stores import SEED, compile_private
 from truegate.checks.pipeline import Finished, run_check
@@ -83,15 +86,30 @@ def copy_of(run: Path, folder: Path) -> Path:
     return Path(shutil.copytree(run, folder / Path(*run.parts[-3:]), symlinks=True))
 
 
-def inv_argv(*arguments: str) -> list[str]:
-    return [str(Path(sys.executable).with_name("inv")), "--search-root", str(KIT), *arguments]
+def inv_argv(*arguments: str, kit: Path = KIT) -> list[str]:
+    return [str(Path(sys.executable).with_name("inv")), "--search-root", str(kit), *arguments]
 
 
-def inv(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Type `inv` in the folder `cwd`, as a user does."""
+def inv(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, kit: Path = KIT, before: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Type `inv` in the folder `cwd`, as a user does; `before` is a command that starts it in its own way."""
     return subprocess.run(
-        inv_argv(*arguments), cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+        [*before, *inv_argv(*arguments, kit=kit)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def as_ordinary_user() -> list[str]:
+    """Give the command that takes from root what an ordinary user lacks: to write where permissions forbid it."""
+    if os.geteuid() != 0:
+        return []
+    lacking = "-dac_override,-dac_read_search,-fowner"
+    return ["setpriv", f"--bounding-set={lacking}", f"--inh-caps={lacking}"]
 
 
 def has_ended(pid: int, within_seconds: float = 30) -> bool:
@@ -104,6 +122,15 @@ def has_ended(pid: int, within_seconds: float = 30) -> bool:
         return bool(select.select([handle], [], [], within_seconds)[0])
     finally:
         os.close(handle)
+
+
+def spellings(secret: str) -> dict[str, str]:
+    """Give the ways in which tools echo a secret, each with what of it may be found nowhere afterwards."""
+    raw = secret.encode()
+    urls = {quote(secret, safe=""), quote(secret), re.sub("%..", lambda code: code[0].lower(), quote(secret, safe=""))}
+    whole = {secret, raw.hex(), raw.hex().upper(), json.dumps(secret)[1:-1], *urls}
+    coded = {base64.b64encode(before + raw).decode() for before in (b"", b"bot:", b"x", b"xy")}
+    return {text: text for text in whole} | {text: text.rstrip("=")[8:-4] for text in coded}
 
 
 def toml(tool: Path, more: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ def remembered(question: str, path: Path, ask: Callable[[Path], Any]) -> Any:
     memory = _read()
     if key not in memory:
         answer = ask(path)
-        if os.access(TOOLS_DIR, os.W_OK):
+        with contextlib.suppress(OSError):
             part = MEMORY.with_suffix(f".{os.getpid()}")
             part.write_text(json.dumps({**_read(), key: answer}, indent=1), encoding="utf-8")
             part.replace(MEMORY)
@@ -38,7 +39,7 @@ def sha256_of(path: Path) -> str:
 
 def _read() -> dict[str, Any]:
     try:
-        memory: dict[str, Any] = json.loads(MEMORY.read_text(encoding="utf-8"))
+        memory = json.loads(MEMORY.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return memory
+    return memory if isinstance(memory, dict) else {}

@@ -104,8 +104,9 @@ def _places(tool: Tool, configured: Mapping[str, str]) -> list[tuple[Path, str]]
 def _fault(tool: Tool, version: str | None) -> str | None:
     if version is None:
         return "does not tell its version"
-    if version in tool.refused:
-        return f"{version} is refused: {tool.refused[version]}"
+    for refused, why in tool.refused.items():
+        if _order(version) == _order(refused):  # however it was packed: 0.69.4-1 is 0.69.4
+            return f"{version} is refused: {why}"
     if _order(version) < _order(tool.minimum):
         return f"{version} is older than {tool.minimum}"
     return None
@@ -118,16 +119,18 @@ def _order(version: str) -> tuple[int, ...]:
 def _identify(tool: Tool, path: Path) -> tuple[str | None, str]:
     """Ask a program for its version and hash it."""
 
-    def ask(program: Path) -> list[str | None]:
+    def ask(program: Path) -> list[str]:
         with tempfile.TemporaryDirectory() as work:
             env = runner.clean_environment(Path(work))
             _, out, errors = runner.output([str(program), *tool.version_argv], cwd=Path(work), env=env)
         match = re.search(tool.version_pattern, out + errors)
-        return [match.group(1) if match else None, sha256_of(program)]
+        if not match:  # not to be remembered: the machine may have been too busy to answer in time
+            raise LookupError
+        return [match.group(1), sha256_of(program)]
 
     try:
         version, digest = remembered(f"{tool.name} version", path, ask)
-    except OSError:
+    except (OSError, LookupError):
         return None, ""
     return version, digest
 
