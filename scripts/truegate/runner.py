@@ -11,11 +11,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from truegate.errors import EvidenceError, InconclusiveError
 from truegate.masking import Masker
@@ -67,38 +67,26 @@ def run(
     """
     stdout, stderr = logs.with_name(logs.name + ".stdout"), logs.with_name(logs.name + ".stderr")
     started_at, begin = datetime.now(UTC), time.monotonic()
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise InconclusiveError(
-            f"{argv[0]} can't be started: {error.strerror}", "inv tools shows where each tool was found and from where"
-        ) from error
     lost: list[OSError] = []
     over = threading.Event()
-    readers = [
-        threading.Thread(target=_keep, args=(pipe, path, masker, lost, over), daemon=True)
-        for pipe, path in ((process.stdout, stdout), (process.stderr, stderr))
-    ]
-    timed_out = False
-    try:
+    with _interrupts_held_back() as let_through:
+        process = _start(argv, cwd, env)
+        readers = [
+            threading.Thread(target=_keep, args=(pipe, path, masker, lost, over), daemon=True)
+            for pipe, path in ((process.stdout, stdout), (process.stderr, stderr))
+        ]
         for reader in readers:
             reader.start()
-        timed_out = not _wait(process, timeout_seconds, progress)
-    finally:
-        _end_group(process)
-        for reader in readers:
-            reader.join(GRACE_SECONDS)  # a child that left the group may still hold the pipe
-        over.set()
-        for reader in readers:
-            reader.join()
+        try:
+            let_through()
+            timed_out = not _wait(process, timeout_seconds, progress)
+        finally:
+            _end_group(process)
+            for reader in readers:
+                reader.join(GRACE_SECONDS)  # a child that left the group may still hold the pipe
+            over.set()
+            for reader in readers:
+                reader.join()
     if lost:
         raise EvidenceError(f"{lost[0].filename} can't be written: {lost[0].strerror}", "make room, then run again")
     return RawRun(
@@ -139,6 +127,46 @@ def tail(path: Path, lines: int = 20) -> str:
     with path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - 64 * 1024))
         return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise InconclusiveError(
+            f"{argv[0]} can't be started: {error.strerror}", "inv tools shows where each tool was found and from where"
+        ) from error
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C and SIGTERM back until what this gives is called: they can't end a process that is half started."""
+    caught: list[int] = []
+    ours: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        ours = {number: handler for number, handler in known.items() if callable(handler)}
+    for number in ours:
+        signal.signal(number, lambda number, _frame: caught.append(number))
+
+    def let_through() -> None:
+        while ours:
+            signal.signal(*ours.popitem())
+        while caught:
+            signal.raise_signal(caught.pop())
+
+    try:
+        yield let_through
+    finally:
+        let_through()
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_seconds: float, progress: Progress | None) -> bool:

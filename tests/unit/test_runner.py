@@ -212,6 +212,43 @@ def test_an_interrupt_while_ending_a_group_still_ends_it() -> None:
     assert all(map(spine.has_ended, pids))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_process_is_born_ends_it(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes as soon as there is a process, before anybody watches it."""
+    monkeypatch.setattr(runner, "GRACE_SECONDS", 0.3)
+    born: list[int] = []
+    start = runner._start
+
+    def interrupted(*arguments: Any) -> Any:
+        process = start(*arguments)
+        born.append(process.pid)
+        signal.raise_signal(number)
+        return process
+
+    monkeypatch.setattr(runner, "_start", interrupted)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sh("sleep 600 & sleep 600", tmp_path)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert spine.has_ended(born[0])
+    assert [thread.name for thread in threading.enumerate() if "_keep" in thread.name] == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """As under nohup, or in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert sh("kill -INT $PPID; exit 5", tmp_path).exit_code == 5
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_tool_gets_the_environment_that_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TRIVY_SEVERITY", "K6_OUT", "OSV_X", "API_TOKEN", "LD_PRELOAD_X", "PYTHONPATH", "http_proxy", "XDG_A"):
         monkeypatch.setenv(name, SECRET)
