@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from truegate import evidence, jsonio
-from truegate.errors import ConfigError, EvidenceError, ReportError
+from truegate import evidence
+from truegate.errors import ConfigError, EvidenceError
+from truegate.model import Verdict
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ def _row(folder: Path) -> Row:
     check = ".".join(folder.parts[-3:-1])
     try:
         meta = evidence.read_meta(folder)
-        verdict = jsonio.load(folder / "verdict.json") if meta.state == "complete" else {"status": "unfinished"}
-    except (EvidenceError, ReportError):
+        verdict = evidence.read_record(folder / "verdict.json", Verdict) if meta.state == "complete" else None
+    except EvidenceError:
         return Row(check, folder.name, "unreadable", "", "")
-    status = "interrupted" if meta.state == "interrupted" else str(verdict.get("status"))
-    qualifier = f" ({verdict['qualifier']})" if verdict.get("qualifier") else ""
+    status = verdict.status if verdict else "unfinished" if meta.state == "running" else "interrupted"
+    qualifier = f" ({verdict.qualifier})" if verdict and verdict.qualifier else ""
     commit = f" {meta.target.commit[:10]}" if meta.target.commit else ""
     return Row(meta.check, meta.run_id, status + qualifier, meta.generated_at, meta.target.name + commit)
 
@@ -53,7 +54,7 @@ def old_runs(folders: Sequence[Path], older_than: str, keep_last: int, now: date
 
     Raises ConfigError for an age that can't be read.
     """
-    match = re.fullmatch(r"(\d+)d", older_than)
+    match = re.fullmatch(r"(\d{1,5})d", older_than)
     if not match or keep_last < 0:
         raise ConfigError(
             f"--older-than {older_than} --keep-last {keep_last} can't be read", "write 90d and a number from 0"
