@@ -25,8 +25,9 @@ class Progress:
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
             from rich.console import Console
+            from rich.text import Text
 
-            self._status = self._stack.enter_context(Console(stderr=True).status(self._title))
+            self._status = self._stack.enter_context(Console(stderr=True).status(Text(self._title)))
         elif not self._quiet:
             self._plain("")
         return self
@@ -41,7 +42,9 @@ class Progress:
         now = time.monotonic()
         elapsed = f" ({now - self._begin:.0f} s)"
         if self._status:
-            self._status.update(self._title + elapsed)
+            from rich.text import Text
+
+            self._status.update(Text(self._title + elapsed))
         elif not self._quiet and now - self._said >= PLAIN_EVERY_SECONDS:
             self._said = now
             self._plain(elapsed)
