@@ -296,8 +296,10 @@ T = TypeVar("T")
 
 def to_json(value: Any) -> Any:
     """Give `value` as plain dicts, lists and scalars, ready for canonical JSON."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if names := _field_names(type(value)):  # type: ignore[arg-type]
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
@@ -311,6 +313,11 @@ def from_json(cls: type[T], data: Any) -> T:
     if unknown := data.keys() - hints.keys():
         raise TypeError(f"unknown fields for {cls.__name__}: {', '.join(sorted(unknown))}")
     return cls(**{name: _typed(hints[name], item) for name, item in data.items()})
+
+
+@functools.cache
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else ()
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -44,10 +45,7 @@ def verify(folder: Path) -> Verified:
 
 
 def _verify(folder: Path) -> Verified:
-    present = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not _is_folder(path)}
-    for name, path in present.items():
-        if path.is_symlink() or not path.is_file():
-            raise EvidenceError(f"{name} is no plain file: it was put in place of one, or added")
+    present = dict(_plain_files(folder, ""))
     meta, policy = evidence.read_meta(folder), evidence.read_policy(folder)
     if meta.state != "complete" and "verdict.json" not in present:
         return Verified(folder, meta.check, "unfinished", meta.state, (f"the run is {meta.state} and never counts",))
@@ -61,8 +59,17 @@ def _verify(folder: Path) -> Verified:
     return Verified(folder, meta.check, "altered" if faults else "sound", stored.status, faults)
 
 
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+def _plain_files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    """Give every file below `folder` by its name from there; links, pipes and the like are none of ours."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _plain_files(folder / entry.name, f"{name}/")
+            elif entry.is_file(follow_symlinks=False):
+                yield name, folder / entry.name
+            else:
+                raise EvidenceError(f"{name} is no plain file: it was put in place of one, or added")
 
 
 def _hash_faults(folder: Path, present: Mapping[str, Path], meta: Meta, stored: Verdict) -> Iterator[str]:
@@ -98,6 +105,8 @@ def _derived_faults(folder: Path, meta: Meta, policy: Policy, stored: Verdict) -
 
 
 def _differences(stored: Any, derived: Any, path: str) -> Iterator[str]:
+    if stored == derived:
+        return
     if isinstance(stored, dict) and isinstance(derived, dict):
         for key in sorted(stored.keys() | derived.keys()):
             if key not in stored or key not in derived:
@@ -107,5 +116,5 @@ def _differences(stored: Any, derived: Any, path: str) -> Iterator[str]:
     elif isinstance(stored, list) and isinstance(derived, list) and len(stored) == len(derived):
         for index, (one, other) in enumerate(zip(stored, derived, strict=True)):
             yield from _differences(one, other, f"{path}[{index}]")
-    elif stored != derived:
+    else:
         yield f"{path}: stored {str(stored)[:80]!r}, derived {str(derived)[:80]!r}"

@@ -187,11 +187,11 @@ def test_what_is_no_file_or_too_large_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_what_requirements_include_is_found_under_any_name(tmp_path: Path) -> None:
-    plant(tmp_path, ["svc/requirements.txt"], "-r more/base.inc\n--requirement=../shared\n-r requirements.txt\n")
+    plant(tmp_path, ["svc/requirements.txt"], "-r more/base.inc\n--requirement=../shelf\n-r requirements.txt\n")
     plant(tmp_path, ["svc/more/base.inc"], "-r deeper.txt\n-r ../../requirements.in\n")
-    plant(tmp_path, ["svc/more/deeper.txt", "shared", "requirements.in"], "a==1\n")
+    plant(tmp_path, ["svc/more/deeper.txt", "shelf", "requirements.in"], "a==1\n")
     found = find(tmp_path)
-    names = ["requirements.in", "shared", "svc/more/base.inc", "svc/more/deeper.txt", "svc/requirements.txt"]
+    names = ["requirements.in", "shelf", "svc/more/base.inc", "svc/more/deeper.txt", "svc/requirements.txt"]
     assert found.files == tuple(FoundFile(name, "requirements", "pypi", "lockfile") for name in names)
     assert found.problems == ()
 

@@ -248,7 +248,7 @@ def test_a_complete_run_without_its_verdict_is_not_unfinished(run: Path) -> None
 
 def test_a_folder_that_is_no_run_is_altered(tmp_path: Path) -> None:
     altered(tmp_path, "meta.json is missing")
-    altered(tmp_path / "absent", "meta.json is missing")
+    altered(tmp_path / "absent", "absent can't be read: No such file or directory")
 
 
 def test_the_task_names_the_file_and_leaves_with_five(real: Path, tmp_path: Path) -> None:
