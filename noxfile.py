@@ -18,8 +18,8 @@ nox.options.sessions = ["lint", "tests"] if (HERE / "tests").is_dir() else ["sec
 
 
 def install(session: nox.Session, group: str) -> None:
-    """Install a locked group."""
-    session.install("--require-hashes", "-r", f"{HERE}/requirements/{group}.txt")
+    """Install a locked group, as `run` does."""
+    session.install("--no-deps", "--require-hashes", "-r", f"{HERE}/requirements/{group}.txt")
 
 
 @nox.session(default=False)

@@ -150,7 +150,7 @@ def test_an_inv_that_lacks_our_packages_points_to_run(host: Path, tmp_path: Path
     lock.write_text(kits.locked("invoke"))
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    pip = kits.run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock], tmp_path)
+    pip = kits.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", lock], tmp_path)
     assert pip.returncode == 0, pip.stderr
     done: CompletedProcess[str] = kits.run([python.with_name("inv"), "--search-root", "ops", "security.sca"], host)
     assert (done.returncode, done.stdout) == (2, "")

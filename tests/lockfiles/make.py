@@ -72,6 +72,7 @@ def install_managers() -> None:
             python_program(name, "pip"),
             "install",
             "--quiet",
+            "--no-deps",
             "--require-hashes",
             "-r",
             str(HERE / f"{name}.txt"),

@@ -35,3 +35,7 @@ def test_types() -> None:
 def test_shell() -> None:
     assert all((KIT / name).read_text().startswith("#!/bin/sh\n") for name in SHELL)
     tool("shellcheck", "--external-sources", "--source-path=SCRIPTDIR", *SHELL)
+
+
+def test_the_lock_is_whole() -> None:
+    tool("python", "-m", "pip", "check")
