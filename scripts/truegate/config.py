@@ -13,6 +13,7 @@ from truegate.errors import ConfigError
 from truegate.toml import KIT_ROOT, line_of, read_toml, schema, schema_faults
 
 FILE_NAME = "truegate.toml"
+USUAL_PROFILES = ("prod", "staging")  # these need no file: CI sets their variables itself
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|_PWD|CREDENTIAL|AUTH|PRIVATE|DSN", re.IGNORECASE)
 
 
@@ -129,6 +130,9 @@ def _load_profile(root: Path, profile: str | None) -> dict[str, str]:
         raise ConfigError(f"the profile {profile!r} is no name", "use lower-case letters, digits and dashes")
     path = root / f".env.{profile}"
     if not os.path.lexists(path):
+        if profile not in USUAL_PROFILES:
+            known = sorted({*USUAL_PROFILES, *(found.name.removeprefix(".env.") for found in root.glob(".env.*"))})
+            raise ConfigError(f"{path} is missing", f"write it, or choose a profile: {', '.join(known)}")
         return {}
     from dotenv.parser import parse_stream
 

@@ -46,7 +46,7 @@ def user_errors() -> Iterator[None]:
         sys.stderr.write(f"error: {Masker(secrets_among(os.environ)).mask_text(str(error))}\n")
         leave(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: nothing was decided; the run folder, if any, says `interrupted`\n")
+        sys.stderr.write("interrupted: nothing was decided\n")
         leave(INCONCLUSIVE)
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

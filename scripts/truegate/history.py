@@ -17,13 +17,21 @@ from truegate.model import Verdict
 
 @dataclass(frozen=True)
 class Row:
-    """One kept run; `status` is the verdict's, or `unfinished`, `interrupted`, `unreadable`."""
+    """One kept run: `status` as in `pass (external, no control)`, or why there is none.
+
+    `unfinished`, `interrupted` and `unreadable` runs never count. `generated_at` is RFC 3339 UTC.
+    """
 
     check: str
     run_id: str
     status: str
     generated_at: str
     target: str
+    commit: str
+
+    @property
+    def decided(self) -> bool:
+        return self.status.partition(" ")[0] in {"pass", "fail", "inconclusive"}
 
 
 def run_folders(evidence_dir: Path) -> list[Path]:
@@ -42,11 +50,11 @@ def _row(folder: Path) -> Row:
         meta = evidence.read_meta(folder)
         verdict = evidence.read_record(folder / "verdict.json", Verdict) if meta.state == "complete" else None
     except EvidenceError:
-        return Row(check, folder.name, "unreadable", "", "")
+        return Row(check, folder.name, "unreadable", "", "", "")
     status = verdict.status if verdict else "unfinished" if meta.state == "running" else "interrupted"
     qualifier = f" ({verdict.qualifier})" if verdict and verdict.qualifier else ""
-    commit = f" {meta.target.commit[:10]}" if meta.target.commit else ""
-    return Row(meta.check, meta.run_id, status + qualifier, meta.generated_at, meta.target.name + commit)
+    target = meta.target
+    return Row(meta.check, meta.run_id, status + qualifier, meta.generated_at, target.name, (target.commit or "")[:10])
 
 
 def old_runs(folders: Sequence[Path], older_than: str, keep_last: int, now: datetime | None = None) -> list[Path]:

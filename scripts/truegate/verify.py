@@ -49,6 +49,8 @@ def _verify(folder: Path) -> Verified:
     meta, policy = evidence.read_meta(folder), evidence.read_policy(folder)
     if meta.state != "complete" and "verdict.json" not in present:
         return Verified(folder, meta.check, "unfinished", meta.state, (f"the run is {meta.state} and never counts",))
+    if "verdict.json" not in present:
+        raise EvidenceError("verdict.json is missing: the run was killed before it was judged, or it was removed")
     stored = evidence.read_record(folder / "verdict.json", Verdict)
     if faults := tuple(_hash_faults(folder, present, meta, stored)):
         return Verified(folder, meta.check, "altered", stored.status, faults)

@@ -228,6 +228,14 @@ def test_a_profile_with_a_bad_name_is_refused(profile: str, tmp_path: Path) -> N
         load_config(str(tmp_path), profile)
 
 
+def test_a_profile_without_its_file_is_refused_unless_ci_may_set_its_variables(tmp_path: Path) -> None:
+    (tmp_path / ".env.canary").write_text("")
+    with pytest.raises(ConfigError, match=r"\.env\.stagin is missing") as caught:
+        load_config(str(tmp_path), "stagin")
+    assert caught.value.next_step == "write it, or choose a profile: canary, prod, staging"
+    assert [load_config(str(tmp_path), name).profile for name in ("canary", "prod")] == ["canary", "prod"]
+
+
 def test_a_profile_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".env.staging").write_bytes(b"A=\xff\n")
     with pytest.raises(ConfigError, match=r"\.env\.staging can't be read"):

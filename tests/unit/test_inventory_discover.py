@@ -86,7 +86,7 @@ def test_an_ecosystem_without_a_reader_is_one_problem_a_folder(
     assert [reason.code for reason in found.problems] == ["unsupported", "unsupported"]
     for folder, reason in zip("ab", found.problems, strict=True):
         assert reason.kind == "incomplete"
-        assert reason.message == f"{folder}/{min(names)}: {ecosystem} has no reader here"
+        assert reason.message == f"{folder}/{min(names)}: {ecosystem} has no reader and no control here"
         assert "truegate.toml" in reason.next_step
 
 

@@ -24,7 +24,7 @@ PAGES = [KIT / "README.md", *sorted((KIT / "docs").glob("*.md"))]
 GROUPS: dict[str, list[Any]] = tomllib.loads((KIT / "pyproject.toml").read_text())["dependency-groups"]
 HEAVY = {"cyclonedx", "jinja2", "jsonschema_rs", "packageurl", "rich", "spdx_tools", "tabulate", "urllib3", "yaml"}
 # Folders that a run makes or a host has, one that a later version brings, and the files that the recipe tells to write.
-WRITTEN = re.compile(r"(evidence|reports|input|raw|ops|\.tools|staging)/|.*(gitleaks|secrets)")
+WRITTEN = re.compile(r"(evidence|reports|input|raw|ops|\.tools|staging)/|.*(gitleaks|secrets|cargo)")
 
 
 def direct(group: str) -> set[str]:

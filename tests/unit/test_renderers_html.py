@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 import test_renderers as samples  # type: ignore[import-not-found]
 
+from truegate.history import Row
 from truegate.model import Measurement
 from truegate.renderers import html, render_all
-from truegate.renderers.index import IndexRow, render_index
+from truegate.renderers.index import render_index
 
 JENKINS_POLICY = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
 ATTRIBUTES = {"class", "href", "rel", "name", "content", "charset", "lang", "data-label"}
@@ -159,44 +160,49 @@ def test_only_well_formed_advisory_ids_become_links() -> None:
     assert outside == [f"https://osv.dev/vulnerability/{name}" for name in ("CVE-2020-1234", "GHSA-aaaa-bbbb-cccc")]
 
 
-def index_row(day: int, check: str, status: str, target: str = "payments-api", link: str | None = "") -> IndexRow:
+def index_row(day: int, check: str, status: str, target: str = "payments-api") -> Row:
     run_id = f"202611{day:02d}_0815-4f2a9c"
-    made = f"{check.replace('.', '/')}/{run_id}/index.html" if link == "" else link
-    return IndexRow(check, run_id, status, target, f"2026-11-{day:02d}T08:15:01Z", made)
+    return Row(check, run_id, status, f"2026-11-{day:02d}T08:15:01Z", target, "0c5e7f1a2b")
+
+
+def linked(*rows: Row) -> dict[Row, str | None]:
+    return {row: f"{row.check.replace('.', '/')}/{row.run_id}/index.html" if row.decided else None for row in rows}
 
 
 def test_index_has_the_latest_of_each_check_first_and_then_all_runs_newest_first() -> None:
     rows = [
         index_row(1, "security.sca", "fail"),
+        index_row(1, "security.sca", "fail", "another api"),
         index_row(3, "security.sca", "pass (external, no control)"),
         index_row(2, "security.sbom", "inconclusive"),
-        index_row(4, "security.sca", "unfinished", link=None),
-        index_row(5, "security.sca", "interrupted", link=None),
+        index_row(4, "security.sca", "unfinished"),
+        index_row(5, "security.sca", "interrupted"),
     ]
-    page = render_index(rows)
-    assert page == render_index(rows[::-1])
+    page = render_index(linked(*rows))
+    assert page == render_index(linked(*rows[::-1]))
     reader = Reader(page)
     text = words(reader)
-    assert "5 runs, 2 checks with a verdict" in text
+    assert "6 runs, 2 checks with a verdict" in text
     assert "2 runs have no verdict" in text
     latest, every = text.split("Every run, newest first")
-    assert re.findall(r"202611(\d\d)_", latest) == ["02", "03"]
-    assert re.findall(r"202611(\d\d)_", every) == ["05", "04", "03", "02", "01"]
+    assert re.findall(r"202611(\d\d)_", latest) == ["02", "01", "03"]
+    assert re.findall(r"202611(\d\d)_", every) == ["05", "04", "03", "02", "01", "01"]
     assert "pass (external, no control)" in text
     assert "security/sca/20261101_0815-4f2a9c/index.html" in reader.links
 
 
 def test_index_without_runs_says_how_to_start_and_with_very_many_what_it_left_out() -> None:
-    assert "No run has finished yet. Start with inv security.sca." in words(Reader(render_index([])))
+    assert "No run has finished yet. Start with inv security.sca." in words(Reader(render_index({})))
     many = [dataclasses.replace(index_row(1, "a.b", "pass"), run_id=f"run-{i:05d}") for i in range(1_500)]
-    text = words(Reader(render_index(many)))
+    text = words(Reader(render_index(linked(*many))))
     assert "The newest 1000 of 1500 runs are shown" in text
     assert "run-01499" in text
 
 
 @pytest.mark.parametrize("text", samples.HOSTILE)
 def test_index_takes_hostile_text(text: str) -> None:
-    page = render_index([samples.poison(index_row(1, "a.b", "pass"), text), index_row(2, text, text, text, text)])
+    rows = [samples.poison(index_row(1, "a.b", "pass"), text), index_row(2, text, text, text)]
+    page = render_index(dict(zip(rows, (text, None), strict=True)))
     reader = Reader(page)
     assert not samples.STEERS.search(page.decode())
     assert not reader.tags & {"script", "img", "style", "b", "i"} - {"b"}

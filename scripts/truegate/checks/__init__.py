@@ -1,4 +1,4 @@
-"""The checks, by name. A check is one module with NAME, QUESTION, `collect` and `derive`."""
+"""The checks, by name. A check is one module with `collect` and `derive`."""
 
 from __future__ import annotations
 

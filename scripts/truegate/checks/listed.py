@@ -57,7 +57,7 @@ def differences(report: EngineReport, inventory: Inventory) -> Iterator[Reason]:
         if both and (odd := found[path, *key] ^ found[listed, *key]):
             message = f"{report.engine} reports {min(map(min, odd))} in {package.name} {package.version} only once"
             message += f", though it saw that package in {package.lockfile} and in our list"
-            yield Reason("disagree", "unreliable", message, f"look at raw/{report.engine}.json, then run again")
+            yield Reason("disagree", "incomplete", message, f"look at raw/{report.engine}.json, then run again")
 
 
 def homes(inventory: Inventory) -> Mapping[tuple[str, str, str], list[LockedPackage]]:

@@ -90,7 +90,7 @@ def write_reports(config: Config, run_folder: Path, records: tuple[Meta, Policy,
     """Write every rendering of one verdict and the index over the newest runs; gives the page's path."""
     from truegate.renderers import render_all
     from truegate.renderers.html import stylesheet
-    from truegate.renderers.index import IndexRow, render_index
+    from truegate.renderers.index import render_index
 
     reports = config.folder("evidence.reports_dir")
     folder = reports / Path(*run_folder.parts[-3:])
@@ -99,13 +99,8 @@ def write_reports(config: Config, run_folder: Path, records: tuple[Meta, Policy,
     for name, data in {**render_all(*records), **exports}.items():
         evidence.write_atomic(folder / name, data)
     newest = sorted(run_folders(config.folder("evidence.dir")), key=lambda path: path.name)[-INDEX_RUNS:]
-    links = {row: f"{row.check.replace('.', '/')}/{row.run_id}/index.html" for row in rows_of(newest)}
-    rows = [
-        IndexRow(
-            row.check, row.run_id, row.status, row.target, row.generated_at, link if (reports / link).exists() else None
-        )
-        for row, link in links.items()
-    ]
-    evidence.write_atomic(reports / "index.html", render_index(rows))
+    pages = {row: f"{row.check.replace('.', '/')}/{row.run_id}/index.html" for row in rows_of(newest)}
+    links = {row: page if (reports / page).exists() else None for row, page in pages.items()}
+    evidence.write_atomic(reports / "index.html", render_index(links))
     evidence.write_atomic(reports / "style.css", stylesheet())
     return folder / "index.html"

@@ -19,6 +19,7 @@ from truegate.parsers import osv_scanner, snyk, trivy
 from truegate.parsers.engine import EngineReport, moment, take, take_texts, wrong_shape
 
 NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "licences")
+UNNAMED = "packages that a requirements file needs and does not name: nothing in it tells that one is missing"
 CLOCK_SLACK = timedelta(hours=1)
 SERVICE, EXTERNAL = "unverified service", "external"  # sources of advisories that no note of ours tells
 PUBLIC = frozenset({"official", "imported", EXTERNAL})  # who accepts a report made elsewhere accepts its data
@@ -35,10 +36,11 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     odd = [reason for report in reports for reason in differences(report, inventory)]
     age, source, data_problems, data_notes = _advisories(folder, meta, reports)
     steering = (meta.facts or {}).get("steering") or []
+    unnamed = [UNNAMED] if any(reading.format == "requirements" for reading in inventory.readings) else []
     return Result(
         kind="findings",
         looked=looked,
-        not_looked=(*NOT_LOOKED, *(f"left out: {path}" for path in left_out)),
+        not_looked=(*NOT_LOOKED, *unnamed, *(f"left out: {path}" for path in left_out)),
         controls=tuple(_controls(reports, controls, inventory)) if not meta.external else (),
         findings=findings,
         measurements=(age, source),

@@ -81,8 +81,9 @@ def _obstacle(full: Path, path: str, row: dict[str, Any]) -> tuple[str, str, str
     except OSError as error:
         return "unreadable", f"it can't be read: {error.strerror}", "grant access, or exclude it"
     elsewhere = "judge it by other means, and exclude it in truegate.toml"
+    add_one = f"{elsewhere}; or give it both: docs/add-an-ecosystem.md of the kit"
     checks = (
-        ("role" not in row, "unsupported", f"{row['ecosystem']} has no reader here", elsewhere),
+        ("role" not in row, "unsupported", f"{row['ecosystem']} has no reader and no control here", add_one),
         (stat.S_ISLNK(status.st_mode), "unreadable", "it is a link, and links are not followed", "put the file there"),
         (not row["exact"], "unreadable", "tools look for another case of this name", "rename it, or exclude it"),
         (not stat.S_ISREG(status.st_mode), "unreadable", "it is no regular file", "put a file there, or exclude it"),

@@ -43,7 +43,7 @@ def list_(_context: Context, target: str = ".", evidence: str = "") -> None:
 
     with user_errors():
         rows = rows_of(_runs(target, evidence))
-        show_table([[r.check, r.run_id, r.status, r.generated_at, r.target] for r in rows],
+        show_table([[r.check, r.run_id, r.status, r.generated_at, f"{r.target} {r.commit}"] for r in rows],
                    ["check", "run", "status", "when", "target"])  # fmt: skip
 
 

@@ -1,41 +1,29 @@
-"""The page over all runs: the latest of each check first, then every run, newest first."""
+"""The page over all runs: the latest of each check and target first, then every run, newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 
+from truegate.history import Row
 from truegate.renderers.html import render_page
 
 MAX_RUNS = 1_000
-_DECIDED = {"pass", "fail", "inconclusive"}
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
-    """One run: `time` is RFC 3339 UTC, `link` the page relative to the index, None where there is none.
+def render_index(links: Mapping[Row, str | None]) -> bytes:
+    """Give reports/index.html over runs with their pages' paths from there, None where there is no page.
 
-    `status` is the verdict's with its qualifier, as in `pass (external, no control)`, or says that there is no
-    verdict: `unfinished`, `interrupted`, `unreadable`. Such a run never counts.
+    The rows come in any order; style.css belongs beside the page.
     """
-
-    check: str
-    run_id: str
-    status: str
-    target: str
-    time: str
-    link: str | None
-
-
-def render_index(rows: Iterable[IndexRow]) -> bytes:
-    """Give reports/index.html over `rows`, in whatever order they come; style.css belongs beside it."""
-    newest_first = sorted(rows, key=lambda row: (row.time, row.check, row.run_id), reverse=True)
-    decided = [row for row in newest_first if row.status.partition(" ")[0] in _DECIDED]
-    latest = {row.check: row for row in reversed(decided)}
+    newest_first = sorted(links, key=lambda row: (row.generated_at, row.check, row.target, row.run_id), reverse=True)
+    decided = [row for row in newest_first if row.decided]
+    latest = {(row.check, row.target): row for row in reversed(decided)}
     return render_page(
         "index.html.j2",
-        latest=[latest[check] for check in sorted(latest)],
+        latest=[latest[key] for key in sorted(latest)],
+        checks=len({row.check for row in decided}),
         rows=newest_first[:MAX_RUNS],
+        links=links,
         total=len(newest_first),
         undecided=len(newest_first) - len(decided),
     )

@@ -12,6 +12,7 @@ from truegate.renderers.safe import clean
 MAX_FINDINGS = 10
 MAX_LINES = 20
 MIN_WIDTH = 40
+WAYS = {"direct": "direct", "not known": "via ?"}
 
 
 def render_screen(
@@ -82,7 +83,7 @@ def _finding(finding: Finding) -> list[str]:
         _cell(finding.ids[0] if finding.ids else finding.identity, 24),
         _cell(package or (view.place_of(finding.locations[0]) if finding.locations else ""), 30),
         _cell(fix, 18),
-        _cell({"direct": way, "not known": "via ?"}.get(way, f"via {way}"), 60),
+        _cell(("dev, " if finding.scope == "dev" else "") + WAYS.get(way, f"via {way}"), 60),
     ]
 
 
