@@ -43,7 +43,7 @@ class Row:
     verdict: str
     expected: str
     seconds: float
-    kept: tuple[Path, ...]
+    run: Path
 
 
 def main() -> int:
@@ -60,12 +60,12 @@ def main() -> int:
         gate("security.sbom", "examples/fixed", "pass"),
         gate("security.sbom", ".", "pass"),
     ]
-    red = rows[0].kept[0]
+    red = rows[0].run
     rows.append(timed("verify", "sound", red, lambda: verify(red).state))
     rows.append(timed("verify with\none byte off", "altered", red, lambda: verify_altered(red)))
     show_table(
-        [[r.what, r.verdict, r.expected, f"{r.seconds:.1f}", "\n".join(map(near, r.kept))] for r in rows],
-        ["check", "verdict", "expected", "s", "run folder, report"],
+        [[r.what, r.verdict, r.expected, f"{r.seconds:.1f}", r.run.relative_to(KIT / "evidence")] for r in rows],
+        ["check", "verdict", "expected", "s", "run, in evidence/ and reports/"],
     )
     wrong = [row.what.replace("\n", " ") for row in rows if row.verdict != row.expected]
     print(
@@ -81,15 +81,15 @@ def gate(check: str, target: str, expected: str) -> Row:
     print(f"\n== {check} on {target} ==", flush=True)
     done = run_check(check, load_config(str(KIT / target), None, OVERRIDES, "demo"))
     show(done, quiet=False, as_json=False)
-    kept = (done.run_folder, done.report.parent)
-    return Row(f"{check}\n{Path(target).name or 'this repo'}", done.verdict.status, expected, done.seconds, kept)
+    what = f"{check}\n{Path(target).name or 'this repo'}"
+    return Row(what, done.verdict.status, expected, done.seconds, done.run_folder)
 
 
 def timed(what: str, expected: str, run: Path, question: Callable[[], Any]) -> Row:
     """Time one question about a run folder."""
     begin = time.monotonic()
     answer = question()
-    return Row(what, answer, expected, time.monotonic() - begin, (run,))
+    return Row(what, answer, expected, time.monotonic() - begin, run)
 
 
 def verify_altered(run: Path) -> str:

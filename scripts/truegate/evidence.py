@@ -245,8 +245,16 @@ def describe_target(config: Config) -> Target:
         names = runner.output([*git, *filters], cwd=root, env=env)[1].splitlines()
         env |= {f"GIT_CONFIG_KEY_{index}": name for index, name in enumerate(names)}
         env |= {f"GIT_CONFIG_VALUE_{index}": "" for index in range(len(names))} | {"GIT_CONFIG_COUNT": str(len(names))}
-        code, changes, _ = runner.output([*git, *status], cwd=root, env=env)
+        code, changes, _ = runner.output([*git, *status, "--", ":/", *_not_ours(config)], cwd=root, env=env)
     return Target(name, commit.strip(), bool(changes.strip()) if code == 0 else None, url)
+
+
+def _not_ours(config: Config) -> Iterator[str]:
+    """Give git the folders that we write ourselves, so that no run makes the next one's target differ."""
+    for key in ("evidence.dir", "evidence.reports_dir"):
+        folder = os.path.relpath(config.folder(key), config.target_dir)
+        if folder.partition("/")[0] not in {".", ".."}:
+            yield f":(exclude,literal){folder}"
 
 
 def rfc3339(moment: datetime) -> str:

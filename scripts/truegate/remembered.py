@@ -19,16 +19,16 @@ MEMORY = TOOLS_DIR / "seen.json"
 def remembered(question: str, path: Path, ask: Callable[[Path], Any]) -> Any:
     """Give the answer of `ask(path)`, asked again only when the file changed. A read-only checkout asks each time."""
     stat = path.stat()
-    key = f"{question}|{path}|{stat.st_size}|{stat.st_mtime_ns}"
-    memory = _read()
-    if key not in memory:
-        answer = ask(path)
-        with contextlib.suppress(OSError):
-            part = MEMORY.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps({**_read(), key: answer}, indent=1), encoding="utf-8")
-            part.replace(MEMORY)
-        return answer
-    return memory[key]
+    key, state = f"{question}|{path}", f"{stat.st_size}|{stat.st_mtime_ns}"
+    known = _read().get(key)
+    if isinstance(known, dict) and known.keys() == {state}:
+        return known[state]
+    answer = ask(path)
+    with contextlib.suppress(OSError):
+        part = MEMORY.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps({**_read(), key: {state: answer}}, indent=1), encoding="utf-8")
+        part.replace(MEMORY)
+    return answer
 
 
 def sha256_of(path: Path) -> str:

@@ -47,6 +47,18 @@ def test_commit_and_changes_are_told(repository: Path) -> None:
     assert described(repository) == Target("shop", commit, dirty=True, url=None)
 
 
+def test_what_runs_write_is_no_change_and_the_rest_of_the_repository_is(repository: Path) -> None:
+    for name in ("shop/evidence/run", "shop/kept/pages", "shop/evidence2"):
+        (repository / name).mkdir(parents=True)
+    (repository / "shop" / "evidence" / "run" / "meta.json").write_text("{}")
+    (repository / "shop" / "kept" / "pages" / "index.html").write_text("x")
+    inner = {"evidence.reports_dir": "kept"}
+    assert described(repository / "shop", **inner).dirty is False
+    assert described(repository / "shop").dirty is True
+    (repository / "shop" / "evidence2" / "new.txt").write_text("new\n")
+    assert described(repository / "shop", **inner).dirty is True
+
+
 def test_no_repository_no_commit_and_no_git_are_no_error(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,9 +47,9 @@ incomplete: tools/package.json has no lockfile
   next: run npm install in tools/
 
 findings: 4, worst first; waived: 1
-malware   MAL-2024-1234   reqeusts 2.0.1          remove it   via ?
+malware   MAL-2024-1234   reqeusts 2.0.1          remove it   dev, via ?
 critical  CVE-2019-10744  lodash 4.17.4           -> 4.17.21  via express-sessi…
-high      CVE-2023-45133  @babel/traverse 7.22.0  -> 7.23.2   direct
+high      CVE-2023-45133  @babel/traverse 7.22.0  -> 7.23.2   dev, direct
 medium    CVE-2020-28500  lodash 4.17.4           -> 4.17.21  via express-sessi…
 
 web/.trivyignore was found and not obeyed
