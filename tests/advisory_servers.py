@@ -20,8 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import spine  # type: ignore[import-not-found]
 from truegate.advisories.archives import COMPILED_HERE, PUBLIC_RECORDS_MIN
-from truegate.advisories.compile import compile_advisories
 from truegate.advisories.stores import SEED
 
 DATES = {"npm": "2025-06-11T00:00:00Z", "PyPI": "2025-06-24T00:00:00Z"}  # the newest `modified` of the seed
@@ -84,12 +84,12 @@ def archives() -> Archives:
     folder = Path(tempfile.mkdtemp(prefix="truegate-archives-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     shutil.copytree(SEED, folder / "records")
-    compile_advisories(folder / "records", folder / "own")
+    spine.compile_into(folder / "own", folder / "records")
     for ecosystem in ("npm", "PyPI"):
         for number in range(PUBLIC_RECORDS_MIN):
             item = record(f"MAL-2024-{ecosystem}-{number}", ecosystem)
             (folder / "records" / f"{item['id']}.json").write_text(json.dumps(item))
-    compile_advisories(folder / "records", folder / "wide")
+    spine.compile_into(folder / "wide", folder / "records")
     database = (folder / "wide/trivy/db/trivy.db").read_bytes()
     assert COMPILED_HERE in database
     return Archives(

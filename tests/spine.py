@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from truegate.advisories.compile import CompiledAdvisories, compile_advisories
 from truegate.advisories.stores import SEED, compile_private
 from truegate.checks.pipeline import Finished, run_check
 from truegate.config import Config, load_config
@@ -29,6 +30,15 @@ LENIENT = {
     "security.sca.criteria.accept_private_advisories": True,
     "security.sca.criteria.advisory_age_hours_max": 1_000_000,  # the seed is from 2025
 }
+
+
+def compile_into(out: Path, records: Path) -> CompiledAdvisories:
+    """Compile `records` and write the files that the engines read."""
+    made = compile_advisories(records)
+    for path, data in made.files.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(data)
+    return made
 
 
 def temporary_folder() -> Path:

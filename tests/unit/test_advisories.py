@@ -120,9 +120,9 @@ def test_what_cannot_be_compiled_is_listed_with_its_reason(
     assert mixed.affected == {("PyPI", "good"): [Interval("0", "2.0")]}
     assert list(mixed.skipped) == (reasons if affected else [])
     with pytest.raises(ConfigError, match="all 1 records are withdrawn or skipped"):
-        compile_advisories(tmp_path / "records", tmp_path / "out")
-    compiled = compile_advisories(tmp_path / "mixed", tmp_path / "out")
-    assert [part["reason"] for part in compiled.skipped] == list(mixed.skipped)
+        compile_advisories(tmp_path / "records")
+    compiled = compile_advisories(tmp_path / "mixed")
+    assert list(compiled.skipped) == [f"{mixed.id}: {reason}" for reason in mixed.skipped]
 
 
 @pytest.mark.parametrize(

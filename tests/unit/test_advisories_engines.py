@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from truegate.advisories.compile import compile_advisories
+import spine  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.slow
 
@@ -179,7 +179,7 @@ def osv_scanner(cases: Sequence[Case], out: Path, work: Path) -> list[Seen]:
 @pytest.fixture(scope="module")
 def seed_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("seed") / "out"
-    compile_advisories(RECORDS, out)
+    spine.compile_into(out, RECORDS)
     return out
 
 
@@ -202,7 +202,7 @@ def test_each_seed_record_is_found_at_the_edges_of_its_ranges_and_not_beyond(
 @ENGINES
 def test_private_records_are_matched_as_osv_defines_it(engine: Engine, tmp_path: Path) -> None:
     cases = private_cases(tmp_path / "records")
-    compile_advisories(tmp_path / "records", tmp_path / "out")
+    spine.compile_into(tmp_path / "out", tmp_path / "records")
     found = engine(cases, tmp_path / "out", tmp_path / "work")
     assert [case for case, seen in zip(cases, found, strict=True) if (case.id in seen) is not case.affected] == []
 
@@ -234,6 +234,6 @@ def test_osv_scanner_shows_what_marks_malware_and_the_word_of_each_record(seed_d
 
 def test_a_severity_that_no_record_tells_is_unknown_and_never_dropped(tmp_path: Path) -> None:
     cases = [case for case in private_cases(tmp_path / "records") if case.affected]
-    compile_advisories(tmp_path / "records", tmp_path / "out")
+    spine.compile_into(tmp_path / "out", tmp_path / "records")
     for case, seen in zip(cases, trivy(cases, tmp_path / "out", tmp_path / "work"), strict=True):
         assert (seen[case.id]["Severity"], seen[case.id].get("SeveritySource")) == ("UNKNOWN", None)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,7 +17,6 @@ from truegate import jsonio
 from truegate.advisories import bbolt
 from truegate.advisories.osv import ECOSYSTEMS, Advisory, Interval, is_affected, load_advisories
 from truegate.errors import ConfigError, ReportError
-from truegate.model import FileRecord, to_json
 
 BUCKETS = {"npm": b"npm::GitHub Security Advisory npm", "PyPI": b"pip::GitHub Security Advisory pip"}
 SEVERITIES = (None, "LOW", "MODERATE", "HIGH", "CRITICAL")  # GitHub's words, in the order of Trivy's numbers
@@ -30,26 +27,21 @@ OSV_KEYS = ("id", "modified", "published", "aliases", "summary", "database_speci
 
 @dataclass(frozen=True, slots=True)
 class CompiledAdvisories:
-    """The manifest `advisories.json`; `dated` is the newest `modified` among the records that went in."""
+    """The engines' files by path, `trivy/…` and `osv/…`; `dated` is the newest `modified` among what went in."""
 
-    source: str
     dated: str
     records: int
     by_ecosystem: dict[str, int]
     withdrawn: tuple[str, ...]
-    skipped: tuple[dict[str, str], ...]
-    files: tuple[FileRecord, ...]
+    skipped: tuple[str, ...]
+    files: dict[str, bytes]
 
 
-def compile_advisories(source: Path, out: Path) -> CompiledAdvisories:
-    """Write `trivy/db/`, `osv/osv-scalibr/` and `advisories.json` into `out`: all or nothing, the same bytes each time.
+def compile_advisories(source: Path) -> CompiledAdvisories:
+    """Compile the OSV records in `source`; the same records give the same bytes.
 
-    Raises ConfigError for unsound records, for none that can be compiled, and for an `out` that can't be replaced.
+    Raises ConfigError for unsound records, and for none that can be compiled.
     """
-    source, out = source.resolve(), out.resolve()
-    foreign = out.exists() and not (out / "advisories.json").is_file()
-    if foreign or source.is_relative_to(out) or out.is_relative_to(source):
-        raise ConfigError(f"{out} holds something else than compiled advisories", "name a folder that may be replaced")
     loaded = load_advisories(source)
     usable = [advisory for advisory in loaded if advisory.affected and "withdrawn" not in advisory.record]
     if not usable:
@@ -57,38 +49,14 @@ def compile_advisories(source: Path, out: Path) -> CompiledAdvisories:
     dated = max((advisory.record["modified"] for advisory in usable), key=datetime.fromisoformat)
     parts = {name: [a for a in usable if any(owner == name for owner, _ in a.affected)] for name in ECOSYSTEMS}
     files = {f"osv/osv-scalibr/{name}/all.zip": _zip(part, name) for name, part in parts.items() if part}
-    files |= _trivy_files(usable, dated)
-    manifest = CompiledAdvisories(
-        source="private",
+    return CompiledAdvisories(
         dated=dated,
         records=len(usable),
         by_ecosystem={name: len(part) for name, part in parts.items()},
         withdrawn=tuple(advisory.id for advisory in loaded if "withdrawn" in advisory.record),
-        skipped=tuple({"id": item.id, "reason": reason} for item in loaded for reason in item.skipped),
-        files=tuple(FileRecord(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in files.items()),
+        skipped=tuple(f"{item.id}: {reason}" for item in loaded for reason in item.skipped),
+        files=files | _trivy_files(usable, dated),
     )
-    try:
-        _replace(out, files | {"advisories.json": jsonio.dumps(to_json(manifest))})
-    except OSError as error:
-        raise ConfigError(f"{out} can't be written: {error}", "make room there, or name another folder") from error
-    return manifest
-
-
-def _replace(out: Path, files: dict[str, bytes]) -> None:
-    """Write `files` into a folder beside `out`, then put that in its place; a failure leaves the old one."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as staging:
-        fresh, replaced = Path(staging, "fresh"), Path(staging, "replaced")
-        for path, data in files.items():
-            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
-            (fresh / path).write_bytes(data)
-        try:
-            if out.exists():
-                out.rename(replaced)
-            fresh.rename(out)
-        finally:
-            if replaced.exists() and not out.exists():
-                replaced.rename(out)
 
 
 def _zip(advisories: Sequence[Advisory], ecosystem: str) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from truegate import evidence, jsonio
-from truegate.advisories.compile import compile_advisories
+from truegate.advisories.compile import CompiledAdvisories, compile_advisories
 from truegate.errors import EvidenceError, InconclusiveError, ReportError
 from truegate.parsers.engine import moment
 from truegate.remembered import remembered, sha256_of
@@ -137,14 +137,16 @@ def _put_back(old: Path, folder: Path) -> None:
         old.rename(folder)
 
 
-def compile_private(source: Path, root: Path, kind: str = "private") -> list[Store]:
+def compile_private(source: Path, root: Path, kind: str = "private") -> CompiledAdvisories:
     """Compile the OSV records in `source` for every engine; raises ConfigError for records that can't be held."""
-    with tempfile.TemporaryDirectory() as work:
-        made = compile_advisories(source, Path(work) / "out")
-        facts = {"records": made.records, "by_ecosystem": made.by_ecosystem, "withdrawn": list(made.withdrawn)}
-        for name in FOLDERS.values():
-            with replacing(root / name) as fresh:
-                for path in (file.path for file in made.files if file.path.startswith(f"{name}/")):
-                    copy_into(fresh / Path(path).relative_to(name), Path(work, "out", path))
-                write_note(fresh, kind, made.dated, facts)
-    return stores(root)
+    made = compile_advisories(source)
+    facts = {"records": made.records, "by_ecosystem": made.by_ecosystem, "withdrawn": list(made.withdrawn)}
+    for name in FOLDERS.values():
+        with replacing(root / name) as fresh:
+            for path, data in made.files.items():
+                if path.startswith(f"{name}/"):
+                    place = fresh / path.removeprefix(f"{name}/")
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(data)
+            write_note(fresh, kind, made.dated, facts)
+    return made

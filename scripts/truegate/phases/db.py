@@ -89,7 +89,9 @@ def advisories(_context: Context, dir: str = "", target: str = ".") -> None:  # 
 
     with user_errors():
         root = load_config(target).folder("security.db.dir")
-        compile_private(Path(dir) if dir else SEED, root, "private" if dir else "seed")
+        made = compile_private(Path(dir) if dir else SEED, root, "private" if dir else "seed")
+        for skipped in made.skipped:
+            print(f"not compiled: {skipped}")
         _show(target)
 
 
