@@ -135,9 +135,9 @@ def bench_verify() -> list[Figure]:
         quietly([*INV, str(KIT), "security.sca", "--quiet"], target, (3,))
         run = next(target.glob("evidence/security/sca/*"))
         size = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-        for number in range(1, 1000):
-            shutil.copytree(run, run.with_name(f"20200101_0000-{number:06x}"))
-        times = [seconds(lambda: quietly([*INV, str(KIT), "evidence.verify"], target)) for _ in range(5)]
+        copies = [Path(folder, f"kept-{number}", *run.parts[-3:]) for number in range(1000)]
+        runs = [part for copy in copies for part in ("--run", str(shutil.copytree(run, copy)))]
+        times = [seconds(lambda: quietly([*INV, str(KIT), "evidence.verify", *runs], target)) for _ in range(5)]
     took = statistics.median(times)
     return [Figure(f"evidence.verify, 1,000 runs of {size // 1000} KB", took, None, "s", "<= 10", took <= 10)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from truegate.errors import ConfigError
-from truegate.toml import KIT_ROOT, line_of, read_toml, schema, schema_faults
+from truegate.toml import KIT_ROOT, line_of, read_text, read_toml, schema, schema_faults
 
 FILE_NAME = "truegate.toml"
 USUAL_PROFILES = ("prod", "staging")  # these need no file: CI sets their variables itself
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|_PWD|CREDENTIAL|AUTH|PRIVATE|DSN", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASS|_PWD|_PAT$|CREDENTIAL|AUTH|PRIVATE|DSN|COOKIE|WEBHOOK|CONN\w*STR", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,7 @@ def _load_profile(root: Path, profile: str | None) -> dict[str, str]:
         return {}
     from dotenv.parser import parse_stream
 
-    try:
-        with path.open(encoding="utf-8") as stream:
-            bindings = list(parse_stream(stream))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} can't be read: {error}", "mend its permissions, or save it as UTF-8") from error
+    bindings = list(parse_stream(io.StringIO(read_text(path))))
     bad = [str(binding.original.line) for binding in bindings if binding.error]
     if bad:
         raise ConfigError(

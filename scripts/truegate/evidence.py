@@ -29,8 +29,9 @@ T = TypeVar("T")
 class RunFolder:
     """One run that is being written: its folder, a working folder outside it, and what is known so far."""
 
-    def __init__(self, path: Path, meta: Meta, config: Config, *, quiet: bool) -> None:
+    def __init__(self, path: Path, meta: Meta, config: Config, from_report: Path | None, *, quiet: bool) -> None:
         self.path = path
+        self.from_report = from_report
         self.meta = meta
         self.masker = Masker(config.secrets)
         self.quiet = quiet
@@ -103,7 +104,9 @@ def _step(name: str, found: FoundTool, raw: runner.RawRun, folder: Path) -> Step
 
 
 @contextlib.contextmanager
-def open_run(check: str, config: Config, policy: Policy, *, external: bool, quiet: bool) -> Iterator[RunFolder]:
+def open_run(
+    check: str, config: Config, policy: Policy, *, from_report: Path | None, quiet: bool
+) -> Iterator[RunFolder]:
     """Make a run folder in state `running`, and close it as `complete`, or as `interrupted` when it was.
 
     A KitError inside becomes the fact `stopped`, so that the verdict can say why nothing more was seen. Raises
@@ -121,9 +124,9 @@ def open_run(check: str, config: Config, policy: Policy, *, external: bool, quie
             kit_version=__version__,
             target=describe_target(config),
             profile=config.profile,
-            external=external,
+            external=from_report is not None,
         )
-        run = RunFolder(path, meta, config, quiet=quiet)
+        run = RunFolder(path, meta, config, from_report, quiet=quiet)
         (path / "input").mkdir()
         (path / "raw").mkdir()
         run.write_meta()

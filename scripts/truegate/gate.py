@@ -45,7 +45,8 @@ def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputReco
         )  # fmt: skip
     elif not meta.external:
         reasons += _control_reasons(result)
-    warnings = [*ledger.warnings, *_ungated(policy.criteria, outcomes)]
+    looser = (f"looser than the default: {rule}" for rule in policy.looser)
+    warnings = [*looser, *ledger.warnings, *_ungated(policy.criteria, outcomes)]
     return Verdict(
         check=policy.check,
         run_id=meta.run_id,

@@ -179,7 +179,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The effective criteria and waivers of one run."""
+    """The effective criteria and waivers of one run; `looser` tells what else is looser than the default."""
 
     check: str
     owner: str
@@ -188,6 +188,7 @@ class Policy:
     waiver_max_days: dict[str, int] | None = None
     unused_waivers: Literal["warn", "fail"] = "warn"
     exclusions: tuple[Exclusion, ...] = ()
+    looser: tuple[str, ...] = ()
     settings: dict[str, Any] | None = None
 
 

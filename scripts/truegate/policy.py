@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ def build_policy(check: str, config: Config) -> Policy:
     settings = {
         k: config[k] for k, _ in leaves() if k.startswith((f"{check}.", "inventory.")) and ".criteria." not in k
     }
+    settings |= {k: [mask(name) for name in value] for k, value in settings.items() if k.endswith(".files")}
     return Policy(
         check=check,
         owner=mask(config["target.owner"]),
@@ -33,6 +34,7 @@ def build_policy(check: str, config: Config) -> Policy:
         waiver_max_days=max_days,
         unused_waivers=config["waivers.unused"],
         exclusions=tuple(_masked(exclusion, mask) for exclusion in _exclusions(config)),
+        looser=tuple(_looser_rules(config)),
         settings=settings | {"target.version": mask(config.get("target.version") or "") or None},
     )
 
@@ -78,6 +80,14 @@ def _looser(op: str, limit: float | None, default: float | None) -> bool:
     if limit is None or default is None:
         return limit is None and default is not None
     return limit > default if op == "<=" else limit < default
+
+
+def _looser_rules(config: Config) -> Iterator[str]:
+    """Tell which rules beside the criteria let more through than the kit's own."""
+    for key, node in leaves():
+        terms = key.startswith("waivers.max_days.") and config[key] > node["default"]
+        if terms or (key == "inventory.dev_files" and config[key]):
+            yield f"{key} = {config[key]} ({config.origins[key]}; default {node['default']})"
 
 
 def _waivers(config: Config) -> list[Waiver]:

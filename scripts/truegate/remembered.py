@@ -24,10 +24,14 @@ def remembered(question: str, path: Path, ask: Callable[[Path], Any]) -> Any:
     if isinstance(known, dict) and known.keys() == {state}:
         return known[state]
     answer = ask(path)
+    kept = {key: value for key, value in _read().items() if os.path.exists(key.partition("|")[2])}  # noqa: PTH110
+    part = MEMORY.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):
-        part = MEMORY.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps({**_read(), key: {state: answer}}, indent=1), encoding="utf-8")
-        part.replace(MEMORY)
+        try:
+            part.write_text(json.dumps({**kept, key: {state: answer}}, indent=1), encoding="utf-8")
+            part.replace(MEMORY)
+        finally:
+            part.unlink(missing_ok=True)
     return answer
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from truegate.errors import ConfigError
 
 KIT_ROOT = Path(__file__).resolve().parents[2]
+MAX_BYTES = 1_000_000
 MAX_MESSAGE = 300  # a fault may quote a value of any length
 
 
@@ -33,19 +34,33 @@ def schema(name: str) -> dict[str, Any]:
 def read_toml(path: Path, schema_name: str) -> dict[str, Any]:
     """Read and check `path`; raises ConfigError that names every fault with its place in the file."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_text(path)
         data = _plain(tomllib.loads(text))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8", "save the file as UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        if "\\u0000" in json.dumps(data):
+            raise ValueError("it holds a NUL character")  # noqa: TRY301  one place for the message
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and int() on thousands of digits
         raise ConfigError(f"{path} is not TOML: {error}", "mend that place") from error
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}", "mend its permissions") from error
     faults = list(schema_faults(data, schema_name))
     if faults:
         places = "\n".join(f"  {path.name}{_line(text, where)}: {fault}" for where, fault in faults)
         raise ConfigError(f"{path} has {len(faults)} error(s):\n{places}", "inv config.sample prints every key")
     return dict(data)
+
+
+def read_text(path: Path) -> str:
+    """Read a file that a team owns; raises ConfigError for one that is no file of text, or far too large."""
+    try:
+        if not path.is_file():
+            raise ConfigError(f"{path} is no file", "put a file there")
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes", "take out what does not belong there")
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8", "save the file as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}", "mend its permissions") from error
 
 
 def schema_faults(data: Any, schema_name: str) -> Iterator[tuple[tuple[str | int, ...], str]]:

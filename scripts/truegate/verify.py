@@ -47,12 +47,12 @@ def verify(folder: Path) -> Verified:
 def _verify(folder: Path) -> Verified:
     present = dict(_plain_files(folder, ""))
     meta, policy = evidence.read_meta(folder), evidence.read_policy(folder)
-    if meta.state != "complete" and "verdict.json" not in present:
+    if meta.state != "complete" and not present.keys() & {"verdict.json", "result.json"}:
         return Verified(folder, meta.check, "unfinished", meta.state, (f"the run is {meta.state} and never counts",))
     if "verdict.json" not in present:
         raise EvidenceError("verdict.json is missing: the run was killed before it was judged, or it was removed")
     stored = evidence.read_record(folder / "verdict.json", Verdict)
-    if faults := tuple(_hash_faults(folder, present, meta, stored)):
+    if faults := (*_place_faults(folder, meta), *_hash_faults(folder, present, meta, stored)):
         return Verified(folder, meta.check, "altered", stored.status, faults)
     faults = tuple(_derived_faults(folder, meta, policy, stored))
     if faults and meta.kit_version != __version__:
@@ -72,6 +72,13 @@ def _plain_files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
                 yield name, folder / entry.name
             else:
                 raise EvidenceError(f"{name} is no plain file: it was put in place of one, or added")
+
+
+def _place_faults(folder: Path, meta: Meta) -> Iterator[str]:
+    """Tell a run that was put in another's place: its folder is named after its check and itself."""
+    named, own = "/".join(folder.resolve().parts[-3:]), f"{meta.check.replace('.', '/')}/{meta.run_id}"
+    if named != own:
+        yield f"the folder {named} holds the run {own}: it was moved, renamed, or put in place of another"
 
 
 def _hash_faults(folder: Path, present: Mapping[str, Path], meta: Meta, stored: Verdict) -> Iterator[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 
-from truegate.model import Finding, Policy, Reason, WaivedFinding, Waiver
+from truegate.model import Exclusion, Finding, Policy, Reason, WaivedFinding, Waiver
 
 WILDCARD = re.compile(r"\[[^\]]*\]?|[*?]")
 MIN_LITERAL = 3  # letters that the last part of a pattern must spell out
@@ -24,9 +24,8 @@ class Ledger:
 def apply(policy: Policy, findings: Sequence[Finding], today: date) -> Ledger:
     """Match the policy's waivers with `findings` as of `today`; a faulty waiver covers nothing."""
     waived: dict[str, WaivedFinding] = {}
-    reasons = [
-        _expired_exclusion(e.origin, e.path, e.expires) for e in policy.exclusions if e.expires < today.isoformat()
-    ]
+    longest = max((policy.waiver_max_days or {}).values(), default=0)
+    reasons = [reason for exclusion in policy.exclusions for reason in _exclusion_faults(exclusion, longest, today)]
     warnings = []
     for waiver in policy.waivers:
         place = f"{waiver.file}:{waiver.line}"
@@ -102,6 +101,11 @@ def _entry(waiver: Waiver, finding: Finding) -> WaivedFinding:
     )
 
 
-def _expired_exclusion(origin: str, path: str, expires: str) -> Reason:
-    message = f"{origin}: the exclusion of {path} expired on {expires}"
-    return Reason("exclusion", "failed", message, "renew it with its approver, or take it out")
+def _exclusion_faults(exclusion: Exclusion, longest: int, today: date) -> Iterator[Reason]:
+    days_left = (date.fromisoformat(exclusion.expires) - today).days
+    if 0 <= days_left <= longest:
+        return
+    what = f"ends in {days_left} days, later than the {longest} allowed"
+    what = f"expired on {exclusion.expires}" if days_left < 0 else what
+    message = f"{exclusion.origin}: the exclusion of {exclusion.path} {what}"
+    yield Reason("exclusion", "failed", message, "renew it with its approver, or take it out")

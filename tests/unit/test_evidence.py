@@ -29,7 +29,7 @@ SECRET = "s3cr3t/of-the=service+x"
 
 
 def opened(config: Config) -> Any:
-    return evidence.open_run("security.sca", config, build_policy("security.sca", config), external=False, quiet=True)
+    return evidence.open_run("security.sca", config, build_policy("security.sca", config), from_report=None, quiet=True)
 
 
 def meta_of(folder: Path) -> Meta:

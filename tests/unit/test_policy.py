@@ -112,7 +112,7 @@ def test_a_waivers_file_that_is_named_must_be_there_and_be_a_file(tmp_path: Path
     with pytest.raises(ConfigError, match=r"accepted\.toml is missing"):
         policy(tmp_path, text)
     (tmp_path / "accepted.toml").mkdir()
-    with pytest.raises(ConfigError, match="can't be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is no file"):
         policy(tmp_path, text)
     (tmp_path / "accepted.toml").rmdir()
     (tmp_path / "accepted.toml").write_text(WAIVER)
@@ -170,3 +170,12 @@ def test_a_secret_that_is_any_such_word_makes_nothing_green(
 ) -> None:
     monkeypatch.setenv("ODD_TOKEN", word)
     assert spine.judge(tmp_path, trivy).verdict.status in {"fail", "inconclusive"}
+
+
+def test_rules_beside_the_criteria_that_are_looser_than_the_default_are_told(tmp_path: Path) -> None:
+    text = '[waivers.max_days]\ncritical = 36500\nhigh = 7\n[inventory]\ndev_files = ["**"]\n'
+    assert policy(tmp_path, text).looser == (
+        "inventory.dev_files = ['**'] (truegate.toml:5; default [])",
+        "waivers.max_days.critical = 36500 (truegate.toml:2; default 30)",
+    )
+    assert policy(tmp_path).looser == ()

@@ -64,7 +64,11 @@ def test_our_own_pair_is_without_fault_and_meets_ntia() -> None:
     measurements, reasons, notes = judge_sbom(OWN, NPM, NTIA)
     assert {one.id for one in measurements if one.value == 0} >= FAULTS | {"standard_fields_unmet"}
     assert reasons == ()
-    assert notes == ("2 SBOM files with 30 components against 15 locked packages",)
+    assert notes == (
+        "2 SBOM files with 30 components against 15 locked packages",
+        "bom.cdx.json is of shop 1.2.3",
+        "bom.spdx.json is of shop 1.2.3",
+    )
     values = {one.id: one.value for one in measurements}
     assert values["ntia-2021.component.supplier_percent"] == 6.25
     assert values["ntia-2021.component.supplier_unknown_percent"] == 93.75

@@ -228,7 +228,17 @@ def test_another_kit_version_that_derives_the_same_is_sound_and_another_verdict_
 
 def test_a_check_that_this_kit_lacks_is_named(real: Path) -> None:
     edit(real, "meta.json", lambda meta: meta.update(check="security.magic"), rehash=True)
-    altered(real, "this kit has no check 'security.magic'")
+    elsewhere = real.parents[1] / "magic" / real.name
+    shutil.copytree(real, elsewhere)
+    altered(elsewhere, "this kit has no check 'security.magic'")
+
+
+def test_a_run_in_the_place_of_another_is_altered(real: Path) -> None:
+    own = f"security/sca/{real.name}"
+    for named in ("security/sca/20300101_0000-aaaaaa", f"security/sbom/{real.name}"):
+        elsewhere = shutil.copytree(real, real.parents[2] / named)
+        altered(elsewhere, f"the folder {named} holds the run {own}")
+    assert verify(real).state == "sound"
 
 
 @pytest.mark.parametrize("state", ["running", "interrupted"])
@@ -236,6 +246,8 @@ def test_an_unfinished_run_never_counts(state: str, run: Path) -> None:
     edit(run, "meta.json", lambda meta: meta.update(state=state))
     altered(run, "meta.json")  # for it has a verdict, which only a complete run has
     (run / "verdict.json").unlink()
+    altered(run, "verdict.json is missing")  # for it has a result
+    (run / "result.json").unlink()
     verified = verify(run)
     assert (verified.state, verified.status) == ("unfinished", state)
     assert verified.faults == (f"the run is {state} and never counts",)
@@ -262,3 +274,11 @@ def test_the_task_names_the_file_and_leaves_with_five(real: Path, tmp_path: Path
     assert done.returncode == 5
     assert "input/target/requirements.txt was altered" in done.stdout
     assert done.stderr == ""
+
+
+def test_where_no_run_is_sound_nobody_can_say(run: Path, tmp_path: Path) -> None:
+    edit(run, "meta.json", lambda meta: meta.update(state="running"))
+    for name in ("result.json", "verdict.json"):
+        (run / name).unlink()
+    done = spine.inv("evidence.verify", "--run", str(run), cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[0].split()[0]) == (4, "unfinished")

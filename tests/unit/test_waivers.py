@@ -185,3 +185,11 @@ def test_an_exclusion_counts_until_its_last_day(expires: str, count: int) -> Non
     assert len(ledger.reasons) == count
     if count:
         assert faults(ledger) == [f"truegate.toml:9: the exclusion of fixtures/** expired on {expires}"]
+
+
+def test_an_exclusion_runs_no_longer_than_the_longest_waiver() -> None:
+    allowed = Exclusion("fixtures/**", "test fixtures only", "Ada", "2031-01-15", "truegate.toml:9")
+    assert apply([], exclusions=(allowed,)).reasons == ()
+    ledger = apply([], exclusions=(replace(allowed, expires="9999-12-31"),))
+    assert len(ledger.reasons) == 1
+    assert "later than the 365 allowed" in ledger.reasons[0].message

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from truegate import evidence, gate, jsonio, runner
 from truegate.checks import Check, get_check
@@ -44,9 +43,8 @@ def run_check(
     begin = time.monotonic()
     check = get_check(name)
     policy = build_policy(name, config)
-    settings: Mapping[str, Any] = {"accept_external": accept_external, "from_report": str(from_report or "")}
-    policy = replace(policy, settings={**(policy.settings or {}), **settings})
-    with evidence.open_run(name, config, policy, external=from_report is not None, quiet=quiet) as run:
+    policy = replace(policy, settings={**(policy.settings or {}), "accept_external": accept_external})
+    with evidence.open_run(name, config, policy, from_report=from_report, quiet=quiet) as run:
         check.collect(run, config, policy)
     folder = run.path
     with evidence.writing(folder):

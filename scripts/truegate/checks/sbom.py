@@ -23,7 +23,13 @@ from truegate.sbom.standard import load_standard
 from truegate.sbom.write import Made, Subject, write_cyclonedx, write_spdx
 
 WRITTEN = ("bom.cdx.json", "bom.spdx.json")
-NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "the built artefact")
+NOT_LOOKED = (
+    "operating system packages",
+    "container images",
+    "vendored code without a lockfile",
+    "code bundled inside packages",
+    "the built artefact",
+)
 
 
 def collect(run: RunFolder, config: Config, policy: Policy) -> None:
@@ -32,7 +38,7 @@ def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     load_standard(settings["security.sbom.standard"])  # a name that there is not is told before anything is kept
     copy_inventory(run, config)
     run.fact("steering", steering_notes(config))
-    handed_in = settings["security.sbom.files"]
+    handed_in = config["security.sbom.files"]  # the policy's are masked
     taken = [_take(run, given, number) for number, given in enumerate(handed_in, 1)]
     run.fact("boms", taken or _write(run, config, policy))
     found = tools.find("trivy", config["tools"])
@@ -95,6 +101,6 @@ def _take(run: RunFolder, given: str, number: int) -> str:
     path = Path(given)
     if not path.is_file():
         raise ConfigError(f"--file {given} is no file", "name a CycloneDX or SPDX JSON file")
-    name = f"input/handed-in/{number}/{path.name}"  # two files may have one name
+    name = f"input/handed-in/{number}/{run.masker.mask_text(path.name)}"  # two files may have one name
     run.add(name, path.read_bytes())
     return name

@@ -28,8 +28,8 @@ def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     engines = settings["security.sca.engines"]
     run.fact("steering", steering_notes(config))
     run.fact("chosen", [f"{key}: set by {where}" for key in CHOSEN if (where := config.origins[key]) != "default"])
-    if settings["from_report"]:
-        _take_reports(run, Path(settings["from_report"]), engines)
+    if run.from_report:
+        _take_reports(run, run.from_report, engines)
         return
     _copy_controls(run, {file["ecosystem"] for file in listed["files"]})
     inventory = read_copies(run.path, settings["inventory.dev_files"])[0]

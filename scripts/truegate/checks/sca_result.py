@@ -18,7 +18,12 @@ from truegate.model import Control, Measurement, Meta, Policy, Reason, Result
 from truegate.parsers import osv_scanner, snyk, trivy
 from truegate.parsers.engine import EngineReport, moment, take, take_texts, wrong_shape
 
-NOT_LOOKED = ("operating system packages", "container images", "vendored code without a lockfile", "licences")
+NOT_LOOKED = (
+    "operating system packages",
+    "container images",
+    "vendored code without a lockfile",
+    "code bundled inside packages",
+)
 UNNAMED = "packages that a requirements file needs and does not name: nothing in it tells that one is missing"
 CLOCK_SLACK = timedelta(hours=1)
 SERVICE, EXTERNAL = "unverified service", "external"  # sources of advisories that no note of ours tells

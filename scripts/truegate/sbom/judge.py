@@ -35,6 +35,7 @@ def judge_sbom(documents: tuple[SbomDocument, ...], packages: Packages, standard
         faults["schema_errors"] = [reason.message for reason in schema_errors(document)]
         faults["format_disagreements"] = compare_documents(documents[0], document)
         counts.update({name: len(texts) for name, texts in faults.items()})
+        notes += [f"{document.name} is of {_subject_of(document)}"]
         notes += [f"{document.name}: {name} {len(texts)}: {listed(texts)}" for name, texts in faults.items() if texts]
         if not document.components:
             reasons.append(Reason("sbom-empty", "incomplete", f"{document.name} has no components", _LOOK))
@@ -42,11 +43,17 @@ def judge_sbom(documents: tuple[SbomDocument, ...], packages: Packages, standard
             message = f"{document.name}: {len(texts)} components can't be compared: {listed(texts)}"
             reasons.append(Reason("sbom-not-comparable", "incomplete", message, _NAME))
     measurements = {name: Measurement(name, count, "faults") for name, count in counts.items()}
-    if not documents[1:]:
-        reason = "only one SBOM file: nothing to compare it with"
+    if len({document.format for document in documents}) == 1:
+        reason = f"there is {documents[0].format} only: hand in the other format too"
         measurements["format_disagreements"] = Measurement("format_disagreements", None, "faults", reason=reason)
     fields, lacking = judge_standard(documents, standard)
     return (*measurements.values(), *fields), tuple(reasons), (*notes, *lacking)
+
+
+def _subject_of(document: SbomDocument) -> str:
+    record = document.subject.record if document.subject else {}
+    named = (record.get("name"), record.get("version") or record.get("versionInfo"))
+    return " ".join(filter(None, named)) or "an unnamed subject"
 
 
 def judge_control(document: SbomDocument, packages: Packages) -> tuple[bytes, tuple[Control, ...]]:
