@@ -35,14 +35,14 @@ class _Table:
     def find(self, name: str, extras: Iterable[str] = (), version: str | None = None) -> list[Key]:
         found = self.by_name.get(canonicalize_name(name), [])
         indexes = [index for index in found if version in {None, self.rows[index].get("version")}]
-        return [(index, extra) for index in indexes for extra in ("", *extras)]
+        return [(index, extra) for index in indexes for extra in ("", *map(canonicalize_name, extras))]
 
     def add(self, index: int, extras: Iterable[str], hashes: Iterable[str], address: str = "") -> None:
         row = self.rows[index]
         node = Node(canonicalize_name(row["name"]), row["version"], self.lines[index], digests(hashes))
         if address:
             self.graph.foreign.append(f"{node.key} from {address}")
-        for extra in ("", *extras):
+        for extra in ("", *map(canonicalize_name, extras)):
             self.graph.nodes[index, extra] = node
             self.graph.edges[index, extra] += [(index, "")] if extra else []
 
@@ -74,7 +74,7 @@ def read_poetry(graph: Graph, text: str) -> None:
         for extra, wanted in extras.items():
             for name, more in (EXTRA.match(each).groups("") for each in wanted):  # type: ignore[union-attr]
                 found = table.find(name, re.findall(r"[\w.-]+", more))
-                graph.link((index, extra), row["name"], name, found, required=False)
+                graph.link((index, canonicalize_name(extra)), row["name"], name, found, required=False)
     graph.covers[graph.folder] |= table.by_name.keys()
     for need in needs("pyproject.toml", graph.manifest("pyproject.toml")):
         graph.roots += [(key, need.scope) for key in table.find(need.name, need.extras)]
@@ -89,7 +89,7 @@ def read_uv(graph: Graph, text: str) -> None:
         source, extras = row["source"], row.get("optional-dependencies", {})
         folder = next((source[kind] for kind in OWN if kind in source), None)
         parts: list[tuple[str, Scope, Any]] = [("", "runtime", row.get("dependencies", []))]
-        parts += [(extra, "runtime", wanted) for extra, wanted in extras.items()]
+        parts += [(canonicalize_name(extra), "runtime", wanted) for extra, wanted in extras.items()]
         parts += [("", group_scope(group), wanted) for group, wanted in row.get("dev-dependencies", {}).items()]
         if folder is None:
             files = [row.get("sdist", {}), *row.get("wheels", [])]

@@ -44,6 +44,11 @@ def decode(data: bytes) -> str:
     return text
 
 
+def quoted(text: str) -> str:
+    """Quote the start of what a file says, without the credentials of an address."""
+    return repr(re.sub(r"//[^/\s]*@", "//", text)[:80])
+
+
 def read_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant)
 
