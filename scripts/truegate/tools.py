@@ -15,11 +15,12 @@ from typing import Any
 from truegate import runner
 from truegate.errors import ConfigError, InconclusiveError
 from truegate.remembered import TOOLS_DIR, remembered, sha256_of
+from truegate.toml import KIT_ROOT
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One row of tools.toml."""
+    """One row of tools.toml; `toolchain` is the folder of its locks."""
 
     name: str
     purpose: str
@@ -35,6 +36,7 @@ class Tool:
     steering_env: tuple[str, ...]
     steering_files: tuple[str, ...]
     unverified: bool
+    toolchain: Path
 
     def exit_meaning(self, code: int | None, *, timed_out: bool = False) -> str:
         """Say what an exit code means; one that the table lacks is an error."""
@@ -58,17 +60,18 @@ class FoundTool:
 
 @functools.cache
 def table() -> dict[str, Tool]:
-    """Read tools.toml."""
-    rows = tomllib.loads(Path(__file__).with_name("tools.toml").read_text(encoding="utf-8"))
-    return {name: _row(name, row) for name, row in rows.items()}
+    """Read tools.toml, and that of the reference staging environment where it is there."""
+    tables = (Path(__file__).with_name("tools.toml"), KIT_ROOT / "staging" / "tools.toml")
+    rows = {path.with_name("toolchain"): tomllib.loads(path.read_text(encoding="utf-8")) for path in tables if path.exists()}
+    return {name: _row(name, row, folder / name) for folder, found in rows.items() for name, row in found.items()}
 
 
-def _row(name: str, row: dict[str, Any]) -> Tool:
+def _row(name: str, row: dict[str, Any], toolchain: Path) -> Tool:
     lists = ("pass_env", "steering_env", "steering_files", "version_argv", "sources")
     fields: dict[str, Any] = (
         {"refused": {}, "unverified": False} | row | {key: tuple(row.get(key, ())) for key in lists}
     )
-    return Tool(name=name, **fields)
+    return Tool(name=name, toolchain=toolchain, **fields)
 
 
 def find(name: str, configured: Mapping[str, str] | None = None) -> FoundTool:

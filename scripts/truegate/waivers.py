@@ -47,11 +47,17 @@ def _covers(waiver: Waiver, finding: Finding) -> bool:
     names = {name.lower() for name in finding.ids}
     if waiver.id.lower() not in names:
         return False
-    place = finding.package or ""
+    place = finding.package or _address(finding)
     if fnmatchcase(place, waiver.package):
         return True
     versions = [f"{place}@{location.version}" for location in finding.locations]
     return bool(versions) and all(fnmatchcase(version, waiver.package) for version in versions)
+
+
+def _address(finding: Finding) -> str:
+    """Give the place of a weakness that is in no package, as a URL."""
+    path = finding.locations[0].path if finding.locations else ""
+    return path if "://" in path else f"file:///{path}"
 
 
 def _fault(waiver: Waiver, matching: Sequence[Finding], max_days: dict[str, int], today: date) -> str | None:
@@ -93,7 +99,7 @@ def _entry(waiver: Waiver, finding: Finding) -> WaivedFinding:
         identity=finding.identity,
         ids=finding.ids,
         severity=finding.severity,
-        package=finding.package,
+        package=finding.package or waiver.package,
         reason=waiver.reason,
         approver=waiver.approver,
         expires=waiver.expires,

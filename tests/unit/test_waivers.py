@@ -193,3 +193,18 @@ def test_an_exclusion_runs_no_longer_than_the_longest_waiver() -> None:
     ledger = apply([], exclusions=(replace(allowed, expires="9999-12-31"),))
     assert len(ledger.reasons) == 1
     assert "later than the 365 allowed" in ledger.reasons[0].message
+
+
+@pytest.mark.parametrize(
+    ("path", "package", "waived"),
+    [
+        ("config/app.py", "file:///config/app.py", True),
+        ("config/app.py", "file:///config/other.py", False),
+        ("https://shop.example.org/cart", "https://shop.example.org/cart", True),
+        ("https://shop.example.org/cart", "https://shop.example.org/log*", False),
+    ],
+)
+def test_a_weakness_in_no_package_is_waived_by_its_address(path: str, package: str, waived: bool) -> None:  # noqa: FBT001  a table's column
+    finding = replace(LODASH, package=None, locations=(Location(path, 1),))
+    ledger = apply(replace(WAIVER, package=package), finding)
+    assert [entry.package for entry in ledger.waived] == ([package] if waived else [])

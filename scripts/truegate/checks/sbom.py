@@ -34,6 +34,8 @@ NOT_LOOKED = (
 
 def collect(run: RunFolder, config: Config, policy: Policy) -> None:
     """Copy the lockfiles, write both bills of materials (or take those handed in), and ask Trivy what it sees."""
+    if run.from_report:
+        raise ConfigError("security.sbom reads no reports made elsewhere", "hand in the SBOM itself: --file bom.json")
     settings = policy.settings or {}
     load_standard(settings["security.sbom.standard"])  # a name that there is not is told before anything is kept
     copy_inventory(run, config)
