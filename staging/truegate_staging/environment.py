@@ -36,6 +36,11 @@ def find_tools(config: Config, *, fetch: bool) -> dict[str, FoundTool]:
     return found
 
 
+def present(config: Config) -> Site:
+    """Give the site as it is, with the tools that are there."""
+    return locate(config, find_tools(config, fetch=False))
+
+
 def parts_of(site: Site) -> list[Part]:
     """Give the parts that can run here, in the order in which they start."""
     return [part for part in PARTS if part.tool in site.tools]
@@ -50,8 +55,10 @@ def up(config: Config) -> tuple[Site, list[str]]:
     parts = parts_of(site)
     names = {part.name for part in parts}
     notes = [f"{part.name}: {part.tool} is not here; left out" for part in PARTS if part.name not in names]
-    install_packages(site)
     with _alone(site):
+        install_packages(site)
+        ending = "it is ending"
+        supervise.until(lambda: ending if supervise.states(site) == {} else None, "the last supervisor")
         if supervise.states(site) is None:
             notes += [f"ended, left by a supervisor that was killed: {line}" for line in supervise.end_orphans(site)]
             _check_ports(site)
@@ -67,7 +74,7 @@ def up(config: Config) -> tuple[Site, list[str]]:
 
 def down(config: Config) -> Site:
     """End every part and the supervisor, and see that no process of theirs is left."""
-    site = locate(config, find_tools(config, fetch=False))
+    site = present(config)
     if site.folder.exists():
         with _alone(site):
             supervise.stop(site)
@@ -138,7 +145,7 @@ def describe(site: Site) -> list[list[str]]:
         state = known.get(part.name)
         word = "absent" if tool is None else "down"
         uptime = ""
-        if state and state["statename"] == "RUNNING":
+        if state and state["statename"] in {"STARTING", "RUNNING"}:  # it counts as starting for its first second
             why = part.ready(site)
             word = f"not ready: {why}" if why else "ready"
             uptime = f"{max(0, int(time.time()) - state['start'])} s"

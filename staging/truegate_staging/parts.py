@@ -72,19 +72,20 @@ def redis_answers(site: Site) -> str | None:
 
 
 def postgres_answers(site: Site) -> str | None:
-    """Ask for one row as the service's own role, with its password."""
-    code, out, errors = psql(site, "select 1", "app")
+    """Ask for one row, with a password; the service's own role comes once the server answers."""
+    code, out, errors = psql(site, "select 1", role="postgres", database="postgres")
     return None if code == 0 and out.strip() == "1" else f"postgres: {errors.strip() or out.strip()}"
 
 
-def psql(site: Site, statement: str, role: str = "postgres", database: str = "app") -> tuple[int, str, str]:
-    """Run SQL as `role`; gives exit code, rows (unaligned, without header) and errors."""
+def psql(site: Site, *statements: str, role: str = "app", database: str = "app") -> tuple[int, str, str]:
+    """Run SQL and psql's own commands as `role`; gives exit code, rows (unaligned, without header) and errors."""
     password = site.password("DATABASE_URL") if role == "app" else site.variables["POSTGRES_PASSWORD"]
     env = runner.clean_environment(site.folder / "home") | {"PGPASSWORD": password, "PGCONNECT_TIMEOUT": "2"}
     argv = [program(site, "postgres", "psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
     argv += ["--set", "ON_ERROR_STOP=1", "--host", "127.0.0.1", "--port", str(site.port("postgres"))]
-    argv += ["--username", role, "--dbname", database, "--command", statement]
-    return runner.output(argv, cwd=site.folder, env=env)
+    argv += ["--username", role, "--dbname", database]
+    argv += [part for statement in statements for part in ("--command", statement)]
+    return runner.output(argv, cwd=site.folder, env=env, timeout_seconds=300)
 
 
 def _postgres(site: Site) -> list[str]:
@@ -107,6 +108,10 @@ def _toxiproxy(site: Site) -> list[str]:
     return [*argv, "-config", str(site.folder / "conf" / "toxiproxy.json")]
 
 
+def _collector(site: Site) -> list[str]:
+    return [program(site, "otelcol"), "--config", str(site.folder / "conf" / "collector.yaml")]
+
+
 def _node(script: str) -> Callable[[Site], list[str]]:
     return lambda site: [program(site, "node"), str(publish(site, STAGING / "server") / script)]
 
@@ -120,6 +125,7 @@ PARTS = (
     Part("redis", "redis-server", "redis", _redis, redis_answers),
     Part("storage", "versitygw", "storage", _storage, answers("storage", "/", 403)),
     Part("toxiproxy", "toxiproxy-server", "toxiproxy", _toxiproxy, answers("toxiproxy", "/version"), optional=True),
+    Part("collector", "otelcol", "collector", _collector, answers("collector", "/", 404), optional=True),
     Part("service", "node", "service", _node("index.js"), answers("service", "/readyz")),
     Part("worker", "node", "worker-metrics", _node("worker.js"), answers("worker-metrics", "/metrics")),
     Part("edge", "nginx", "edge", _nginx, answers("edge", "/livez"), stop="QUIT", optional=True),
@@ -132,11 +138,12 @@ def service_variables(site: Site, parts: set[str]) -> dict[str, str]:
     if "toxiproxy" not in parts:
         for name, part in (("DATABASE_URL", "postgres"), ("REDIS_URL", "redis"), ("S3_ENDPOINT", "storage")):
             variables[name] = variables[name].replace(f":{site.port(f'{part}-proxied')}", f":{site.port(part)}")
+    collector = f"http://127.0.0.1:{site.port('collector')}" if "collector" in parts else ""
     log = site.folder / "log" / "service"
     return variables | {
         "TRUEGATE_PROFILE": "staging",
         "TRUEGATE_CONTROLS": os.environ.get("TRUEGATE_CONTROLS", ""),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or collector,
         "PORT": str(site.port("service")),
         "METRICS_PORT": str(site.port("service-metrics")),
         "WORKER_METRICS_PORT": str(site.port("worker-metrics")),

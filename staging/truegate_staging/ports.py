@@ -67,12 +67,13 @@ def command_of(pid: int) -> str:
 
 
 def belongs_to(pid: int, folder: Path) -> bool:
-    """Tell whether a process was started for the environment in `folder`: its variables or arguments name it."""
-    mark = os.fsencode(folder)
-    for name in ("environ", "cmdline"):
-        try:
-            if mark in Path(f"/proc/{pid}/{name}").read_bytes():
-                return True
-        except OSError:
-            continue
-    return False
+    """Tell whether a process was started for the environment in `folder`.
+
+    It works there, or its variables or arguments name it; Redis and nginx write their title over those two.
+    """
+    try:
+        if Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder):
+            return True
+        return any(os.fsencode(folder) in Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline"))
+    except OSError:  # it has ended, or is another user's
+        return False

@@ -41,11 +41,13 @@ def prepare(site: Site, parts: Collection[str]) -> None:
         port=site.port("redis"), password=site.password("REDIS_URL"), folder=site.data("redis")
     ))  # fmt: skip
     _write(site, "toxiproxy.json", json.dumps([_proxy(site, name) for name in ("postgres", "redis", "storage")]))
+    if "collector" in parts:
+        _own(site, site.folder / "log" / "central")
+        _fill(site, "collector.yaml", LOG_DIR=site.folder / "log", COLLECTOR_PORT=site.port("collector"))
     if "edge" in parts:
         _own(site, site.data("edge") / "cache")
-        template = Template((STAGING / "edge" / "nginx.conf").read_text(encoding="utf-8"))
-        values = {"EDGE_PORT": site.port("edge"), "SERVICE_PORT": site.port("service"), "EDGE_DIR": site.data("edge")}
-        _write(site, "nginx.conf", template.substitute({name: str(value) for name, value in values.items()}))
+        ports = {"EDGE_PORT": site.port("edge"), "SERVICE_PORT": site.port("service")}
+        _fill(site, "edge/nginx.conf", EDGE_DIR=site.data("edge"), **ports)
     if not (site.folder / "conf" / "flags.json").exists():
         _write(site, "flags.json", (STAGING / "server" / "flags.json").read_text(encoding="utf-8"))
     _make_cluster(site)
@@ -65,6 +67,12 @@ def _own(site: Site, folder: Path) -> None:
             if place == site.folder:
                 break
             os.chown(place, entry.pw_uid, entry.pw_gid)
+
+
+def _fill(site: Site, template: str, **values: object) -> None:
+    """Write a file of staging/ with each `${NAME}` replaced; any other dollar sign stays."""
+    text = Template((STAGING / template).read_text(encoding="utf-8")).safe_substitute(values)
+    _write(site, Path(template).name, text)
 
 
 def _write(site: Site, name: str, text: str) -> None:
@@ -102,11 +110,11 @@ def make_database(site: Site) -> None:
         "select case when exists (select from pg_database where datname = 'app') then '' else 'absent' end",
     )
     for statement in statements:
-        code, out, errors = psql(site, statement, database="postgres")
+        code, out, errors = psql(site, statement, role="postgres", database="postgres")
         if code != 0:
             raise InconclusiveError(f"postgres: {errors.strip()}", "did its password change? inv staging.reset")
     if out.strip() == "absent":
-        code, _, errors = psql(site, "create database app owner app", database="postgres")
+        code, _, errors = psql(site, "create database app owner app", role="postgres", database="postgres")
         if code != 0:
             raise InconclusiveError(f"postgres: {errors.strip()}", "see inv staging.logs postgres")
 

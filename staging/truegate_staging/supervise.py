@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import signal
 import sys
 import time
 import xmlrpc.client
@@ -86,10 +88,12 @@ def _server(site: Site) -> Any:
 
 
 def states(site: Site) -> dict[str, dict[str, Any]] | None:
-    """Give what the supervisor says of each part, or None when there is no supervisor."""
+    """Give what the supervisor says of each part: nothing while it ends, None when there is no supervisor."""
     try:
         return {row["name"]: row for row in _server(site).getAllProcessInfo()}
-    except OSError:  # no socket, or nobody behind it
+    except xmlrpc.client.Fault:
+        return {}
+    except (OSError, http.client.HTTPException):  # no socket, or nobody behind it
         return None
 
 
@@ -118,7 +122,7 @@ def start_part(site: Site, part: Part) -> None:
 
 def stop(site: Site) -> None:
     """End all parts and the supervisor, orphans of a supervisor that was killed too."""
-    if states(site) is not None:
+    if states(site):
         _server(site).shutdown()
     until(lambda: "it still runs" if states(site) is not None else None, "the supervisor", STOP_SECONDS)
     end_orphans(site)
@@ -127,8 +131,6 @@ def stop(site: Site) -> None:
 
 def end_orphans(site: Site) -> list[str]:
     """End what a killed supervisor left running; gives their command lines."""
-    import signal
-
     ended = []
     for number in (signal.SIGTERM, signal.SIGKILL):
         for holder in own_holders(site):

@@ -54,11 +54,9 @@ def status(_context: Context) -> None:
     from truegate.errors import INCONCLUSIVE, PASS
     from truegate.finish import leave, user_errors
     from truegate_staging import environment
-    from truegate_staging.site import locate
 
     with user_errors():
-        config = _config()
-        ready = _show(locate(config, environment.find_tools(config, fetch=False)))
+        ready = _show(environment.present(_config()))
         leave(PASS if ready else INCONCLUSIVE)
 
 
@@ -76,3 +74,41 @@ def reset(_context: Context, yes: bool = False) -> None:
         if not yes and input(f"remove all data in {folder}? [y/N] ").strip().lower() != "y":
             raise ConfigError("nothing was removed", "answer y, or give --yes")
         print(f"removed {near(environment.reset(config).folder)}")
+
+
+@task(help={"items": "how many", "number": "the seed: the same gives the same items"})
+def seed(_context: Context, items: int = 1000, number: int = 1) -> None:
+    """Replace all items by new, repeatable ones."""
+    from truegate.finish import user_errors
+    from truegate_staging import environment
+    from truegate_staging import seed as data
+
+    with user_errors():
+        data.seed(environment.present(_config()), int(items), int(number))
+        print(f"{items} items from seed {number}")
+
+
+@task(
+    positional=["part"],
+    help={"part": "postgres, redis, service …", "follow": "go on until Ctrl-C", "grep": "search all parts' logs"},
+)
+def logs(_context: Context, part: str = "", follow: bool = False, grep: str = "") -> None:
+    """Print a part's log, or search all of them."""
+    from truegate import runner
+    from truegate.errors import ConfigError
+    from truegate.finish import user_errors
+    from truegate_staging import environment
+    from truegate_staging import logs as reading
+
+    with user_errors():
+        if not part and not grep:
+            raise ConfigError("no part is named", "inv staging.logs service, or --grep PATTERN for all of them")
+        site = environment.present(_config())
+        if grep:
+            for line in reading.search(site, grep):
+                print(line)
+            return
+        path = reading.log_of(site, part)
+        print(runner.tail(path, 50))
+        for line in reading.follow(path) if follow else ():
+            print(line, flush=True)
