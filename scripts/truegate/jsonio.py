@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +22,19 @@ def loads(data: bytes, name: str) -> Any:
     if not data.strip():
         raise ReportError(f"{name} is empty", "look at the tool's log beside it, then run the check again")
     try:
-        text = data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return parse(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ReportError(
             f"{name} is not sound JSON: {error}", "look at the tool's log beside it, then run the check again"
         ) from error
+
+
+def parse(text: str, fold: Callable[[str], str] = str) -> Any:
+    """Read strict JSON, in which no two keys of an object are equal after `fold`; raises ValueError, RecursionError."""
+    hook = partial(unique, fold=fold)
+    value = json.loads(text, object_pairs_hook=hook, parse_constant=_no_constant, parse_float=_finite)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 
@@ -50,12 +58,13 @@ def dumps(value: Any) -> bytes:
     return (text + "\n").encode("utf-8", "replace")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]], fold: Callable[[str], str] = str) -> dict[str, Any]:
+    """Make a dict of pairs; raises ValueError for keys that are equal after `fold`."""
     record = dict(pairs)
-    if len(record) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+    if len({*map(fold, record)}) != len(pairs):
+        twice = Counter(fold(key) for key, _ in pairs).most_common(1)[0][0]
+        case = "" if fold is str else ", perhaps in another case"
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object{case}")
     return record
 
 

@@ -246,7 +246,7 @@ MANIFESTS = {
     "Pipfile": '[packages]\nflask = "*"\n[dev-packages]\npytest = { version = "*" }\nuvicorn = "*"\n',
     "setup.cfg": "[options]\ninstall_requires =\n    flask>=2\n    uvicorn; sys_platform == 'linux'\n    pytest\n",
     "setup.py": "from setuptools import setup\nsetup(install_requires=['flask', 'pytest', 'uvicorn'])\n",
-    "requirements.in": "-r other.in\n-c c.txt\n-e .\nflask\npytest  # tests\nuvicorn[standard]\n",
+    "requirements.in": "-c c.txt\n-e .\nflask\npytest  # tests\nuvicorn[standard]\n",
 }
 
 

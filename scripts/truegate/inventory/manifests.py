@@ -90,8 +90,10 @@ def group_scope(name: str) -> Scope:
 
 
 def requirement_needs(lines: Iterable[str], scope: Scope) -> Iterator[Need]:
-    pieces = (f" {piece}".partition(" #")[0] for line in lines for piece in line.splitlines())  # as setuptools does
-    for line in filter(str.strip, pieces):
+    pieces = (
+        f" {piece}".partition(" #")[0].strip() for line in lines for piece in line.splitlines()
+    )  # as setuptools does
+    for line in filter(None, pieces):
         try:
             wanted = Requirement(line)
         except InvalidRequirement as error:

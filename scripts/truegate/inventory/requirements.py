@@ -25,6 +25,7 @@ NAMELESS = re.compile(
 OPTIONS = re.compile(r"\s--(?=[a-z])")
 ARCHIVE = re.compile(r"\.(?:whl|zip|egg|tar|t?gz|bz2|tbz|t?xz|t?lz|lzma)(?![\w./-])", re.IGNORECASE)
 CODING = re.compile(r"#.*?coding[:=]\s*(?!utf[-_]?8(?![\w.-]))[\w.-]", re.IGNORECASE)
+COMMENT = re.compile(r"(?:^|\s)#")
 # In comments of pip-compile and uv: `-r x.in`, `app (setup.py)`.
 FROM_OUTSIDE = re.compile(r"(?<!\S)(?:-[rc] \S+|\S+ \([^()]{0,200}\))")
 MAX_LINES = 50  # for one package: its versions for other machines are few
@@ -55,7 +56,7 @@ def statements(text: str) -> list[Statement]:
         parts.append(line.strip("\\") if goes_on else f" {line}" if is_comment else line)
         if goes_on:
             continue
-        code, *comment = re.split(r"(?:^|\s)#", "".join(parts), maxsplit=1)
+        code, *comment = COMMENT.split("".join(parts), maxsplit=1)
         if code.strip():
             found.append(Statement(number + 1 - len(parts), code.strip()))
         if found:
@@ -109,7 +110,7 @@ def _named(text: str) -> list[Statement]:
 def _wanted(text: str) -> list[str]:
     """Split a statement: what is wanted, then the options for it."""
     editable = EDITABLE.fullmatch(text)
-    return [editable[1]] if editable else OPTIONS.split(text)
+    return [editable[1]] if editable else [text] if text.startswith("-") else OPTIONS.split(text)
 
 
 def _add(graph: Graph, statement: Statement) -> None:

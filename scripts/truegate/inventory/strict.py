@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import tomllib
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
+
+from truegate import jsonio
 
 CONFLICT_MARK = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})(?:[ \r\n]|$)", re.MULTILINE)
 JSON_OBJECT = re.compile(r'"((?:[^"\\\n]|\\.)*)"\s*:\s*\{')
@@ -25,7 +26,7 @@ class Block(dict[str, Any]):
     """A YAML mapping that knows the line (from 1) of each key."""
 
     def __init__(self, pairs: list[tuple[str, Any, int]]) -> None:
-        super().__init__(unique([(key, value) for key, value, _ in pairs]))
+        super().__init__(jsonio.unique([(key, value) for key, value, _ in pairs], str.casefold))
         self.lines = {key: line for key, _, line in pairs}
 
 
@@ -50,7 +51,8 @@ def quoted(text: str) -> str:
 
 
 def read_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant)
+    """Read JSON without keys that are equal but for case: a Go program would read either of the two."""
+    return jsonio.parse(text, str.casefold)
 
 
 def json_lines(text: str) -> defaultdict[str, deque[int]]:
@@ -69,7 +71,7 @@ def read_toml(text: str) -> dict[str, Any]:
     while rest:
         value = rest.pop()
         if isinstance(value, dict):
-            unique(list(value.items()))
+            jsonio.unique(list(value.items()), str.casefold)
         rest += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return data
 
@@ -102,15 +104,3 @@ def _yaml_value(events: Iterator[yaml.Event], event: yaml.Event, depth: int = 0)
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse keys that are equal, or equal but for case: a Go program would read either of the two."""
-    if len({key.casefold() for key, _ in pairs}) != len(pairs):
-        twice = Counter(key.casefold() for key, _ in pairs).most_common(1)[0][0]
-        raise RefusedError(f"the key {twice[:80]!r} stands twice in one object, perhaps in another case")
-    return dict(pairs)
-
-
-def _no_constant(text: str) -> float:
-    raise RefusedError(f"{text} is no JSON number")
