@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from truegate import env
 from truegate.errors import ConfigError
-from truegate.toml import KIT_ROOT, line_of, read_text, read_toml, schema, schema_faults
+from truegate.toml import KIT_ROOT, line_of, read_toml, schema, schema_faults
 
 FILE_NAME = "truegate.toml"
 USUAL_PROFILES = ("prod", "staging")  # these need no file: CI sets their variables itself
 SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASS|_PWD|_PAT$|CREDENTIAL|AUTH|PRIVATE|DSN|COOKIE|WEBHOOK|CONN\w*STR", re.IGNORECASE
 )
+_declared: set[str] = set()  # what truegate.toml calls a secret, so that error messages hide it too
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def load_config(
         values[key], origins[key] = value, origin
     if faults := [fault for _, fault in schema_faults(_nested(overrides or {}), "config")]:
         raise ConfigError(f"{origin}: {'; '.join(faults)}", "inv config.sample prints every key")
+    _declared.update(row["name"] for row in values.get("env.names", ()) if row.get("secret"))
     values["tools"] = {name: str(root / expanded(tool)) for name, tool in values["tools"].items()}
     from_file = secrets_among(_load_profile(root, profile))
     secrets = secrets_among(os.environ)  # the file's are in there, but for those that the environment sets otherwise
@@ -83,7 +85,7 @@ def load_config(
 
 
 def secrets_among(variables: Mapping[str, str]) -> dict[str, str]:
-    """Give what nothing may write: the variables that are called like a secret, and passwords in addresses."""
+    """Give what nothing may write: what is a secret by name or by truegate.toml, and passwords in addresses."""
     return {name: text for name, text in variables.items() if _is_secret(name, text)} | _url_passwords(variables)
 
 
@@ -129,24 +131,13 @@ def _load_profile(root: Path, profile: str | None) -> dict[str, str]:
     """Load `.env.<profile>` into the process environment, once and here only; variables already set win."""
     if not profile:
         return {}
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", profile):
-        raise ConfigError(f"the profile {profile!r} is no name", "use lower-case letters, digits and dashes")
-    path = root / f".env.{profile}"
+    path = env.profile_file(root, profile)
     if not os.path.lexists(path):
         if profile not in USUAL_PROFILES:
-            known = sorted({*USUAL_PROFILES, *(found.name.removeprefix(".env.") for found in root.glob(".env.*"))})
+            known = sorted({*USUAL_PROFILES, *env.profiles(root)})
             raise ConfigError(f"{path} is missing", f"write it, or choose a profile: {', '.join(known)}")
         return {}
-    from dotenv.parser import parse_stream
-
-    bindings = list(parse_stream(io.StringIO(read_text(path))))
-    bad = [str(binding.original.line) for binding in bindings if binding.error]
-    if bad:
-        raise ConfigError(
-            f"{path.name}: line {', '.join(bad)} can't be read (a quote left open?)",
-            "close the quote or add NAME=value",
-        )
-    read = {b.key: b.value or "" for b in bindings if b.key}
+    read = {assignment.name: assignment.value or "" for assignment in env.read_env(path)}
     for name, value in read.items():
         os.environ.setdefault(name, value)
     return read
@@ -154,7 +145,7 @@ def _load_profile(root: Path, profile: str | None) -> dict[str, str]:
 
 def _is_secret(name: str, value: str) -> bool:
     """Tell by its name whether a variable holds a secret; the path of a file that holds one is none."""
-    return bool(SECRET_NAME.search(name)) and not os.path.exists(value)  # noqa: PTH110  Path refuses a long secret
+    return (bool(SECRET_NAME.search(name)) or name in _declared) and not os.path.exists(value)  # noqa: PTH110  Path refuses a long secret
 
 
 def _url_passwords(variables: Mapping[str, str]) -> dict[str, str]:
