@@ -13,7 +13,6 @@ from truegate.errors import ConfigError
 from truegate_staging.parts import PARTS
 from truegate_staging.site import Site
 
-CENTRAL = "central.jsonl"
 EVERY_SECONDS = 0.2  # between two looks at a log that is followed
 
 
@@ -21,7 +20,7 @@ def log_of(site: Site, part: str) -> Path:
     """Give the log of a part; raises ConfigError for a part that there is not, or that wrote nothing yet."""
     names = [*(one.name for one in PARTS), "supervisor"]
     if part not in names:
-        raise ConfigError(f"no part is named {part!r}", f"choose from: {', '.join(names)}")
+        raise ConfigError(f"no part is named {part!r}", f"choose from: {', '.join([*names, 'all'])}")
     path = site.log(part)
     if not path.exists():
         raise ConfigError(f"{part} has written nothing: there is no {path}", "inv staging.up starts it")
@@ -41,21 +40,21 @@ def follow(path: Path) -> Iterator[str]:
                 time.sleep(EVERY_SECONDS)
 
 
-def search(site: Site, pattern: str) -> Iterator[str]:
-    """Give each gathered line that matches, as `time part line`, oldest first.
+def gathered(site: Site) -> Iterator[str]:
+    """Give every line of all parts, as `part line`: from the collector, oldest first, or from the parts' own logs."""
+    paths = sorted((site.folder / "log" / "central").glob("central*.jsonl"), key=lambda path: path.stat().st_mtime)
+    return _central(paths) if paths else _own(site)
 
-    Without the collector the parts' own logs are searched. Raises ConfigError for an expression that can't be read.
-    """
+
+def matcher(pattern: str) -> re.Pattern[str]:
+    """Read what `--grep` was given; raises ConfigError when it is no regular expression."""
     try:
-        wanted = re.compile(pattern)
+        return re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"--grep {pattern!r} is no regular expression: {error}", "mend it") from error
-    gathered = sorted((site.folder / "log" / "central").glob("central*.jsonl"), key=lambda path: path.stat().st_mtime)
-    lines = _gathered(gathered) if gathered else _own(site)
-    return (line for line in lines if wanted.search(line))
 
 
-def _gathered(paths: list[Path]) -> Iterator[str]:
+def _central(paths: list[Path]) -> Iterator[str]:
     for path in paths:
         with path.open(encoding="utf-8") as stream:
             for line in stream:

@@ -121,11 +121,11 @@ def _nginx(site: Site) -> list[str]:
 
 
 PARTS = (
+    Part("collector", "otelcol", "collector", _collector, answers("collector", "/", 404), optional=True),
     Part("postgres", "postgres", "postgres", _postgres, postgres_answers, stop="INT"),
     Part("redis", "redis-server", "redis", _redis, redis_answers),
     Part("storage", "versitygw", "storage", _storage, answers("storage", "/", 403)),
     Part("toxiproxy", "toxiproxy-server", "toxiproxy", _toxiproxy, answers("toxiproxy", "/version"), optional=True),
-    Part("collector", "otelcol", "collector", _collector, answers("collector", "/", 404), optional=True),
     Part("service", "node", "service", _node("index.js"), answers("service", "/readyz")),
     Part("worker", "node", "worker-metrics", _node("worker.js"), answers("worker-metrics", "/metrics")),
     Part("edge", "nginx", "edge", _nginx, answers("edge", "/livez"), stop="QUIT", optional=True),
@@ -150,5 +150,7 @@ def service_variables(site: Site, parts: set[str]) -> dict[str, str]:
         "EDGE_CACHE_DIR": str(site.data("edge") / "cache") if "edge" in parts else "",
         "DATA_DIR": str(site.data("service")),
         "LOG_DIR": str(log),
+        "STAGING_LOG_DIR": str(log.parent),
+        "COLLECTOR_PORT": str(site.port("collector")),
         "FLAGS_FILE": str(site.folder / "conf" / "flags.json"),
     }

@@ -43,7 +43,7 @@ def prepare(site: Site, parts: Collection[str]) -> None:
     _write(site, "toxiproxy.json", json.dumps([_proxy(site, name) for name in ("postgres", "redis", "storage")]))
     if "collector" in parts:
         _own(site, site.folder / "log" / "central")
-        _fill(site, "collector.yaml", LOG_DIR=site.folder / "log", COLLECTOR_PORT=site.port("collector"))
+        _fill(site, "collector.yaml")
     if "edge" in parts:
         _own(site, site.data("edge") / "cache")
         ports = {"EDGE_PORT": site.port("edge"), "SERVICE_PORT": site.port("service")}

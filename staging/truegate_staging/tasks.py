@@ -89,26 +89,27 @@ def seed(_context: Context, items: int = 1000, number: int = 1) -> None:
 
 
 @task(
-    positional=["part"],
-    help={"part": "postgres, redis, service …", "follow": "go on until Ctrl-C", "grep": "search all parts' logs"},
+    help={
+        "part": "postgres, redis, service …, or all",
+        "grep": "print only the lines that match, of the whole log",
+        "follow": "go on until Ctrl-C",
+    }
 )
-def logs(_context: Context, part: str = "", follow: bool = False, grep: str = "") -> None:
-    """Print a part's log, or search all of them."""
+def logs(_context: Context, part: str, grep: str = "", follow: bool = False) -> None:
+    """Print the log of a part, or of all."""
     from truegate import runner
-    from truegate.errors import ConfigError
     from truegate.finish import user_errors
     from truegate_staging import environment
     from truegate_staging import logs as reading
 
     with user_errors():
-        if not part and not grep:
-            raise ConfigError("no part is named", "inv staging.logs service, or --grep PATTERN for all of them")
-        site = environment.present(_config())
-        if grep:
-            for line in reading.search(site, grep):
-                print(line)
+        site, wanted = environment.present(_config()), reading.matcher(grep)
+        if part == "all":
+            print("\n".join(line for line in reading.gathered(site) if wanted.search(line)))
             return
         path = reading.log_of(site, part)
-        print(runner.tail(path, 50))
+        lines = path.read_text(encoding="utf-8", errors="replace") if grep else runner.tail(path, 50)
+        print("\n".join(line for line in lines.splitlines() if wanted.search(line)))
         for line in reading.follow(path) if follow else ():
-            print(line, flush=True)
+            if wanted.search(line):
+                print(line, flush=True)
