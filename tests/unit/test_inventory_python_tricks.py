@@ -13,6 +13,7 @@ from truegate.inventory.read import read_inventory
 from truegate.inventory.records import FoundFile, Inventory
 from truegate.inventory.requirements import includes
 
+SAMPLES = Path(__file__).parents[1] / "samples" / "lockfiles"
 POETRY_END = '\n[metadata]\nlock-version = "2.1"\ncontent-hash = "0123"\n'
 REGISTRY = 'source = { registry = "https://registry.invalid/simple" }\n'
 
@@ -60,6 +61,19 @@ def test_extras_of_a_poetry_lock_are_the_same_in_any_spelling(tmp_path: Path, de
     assert found["pysocks@1"] == "dev"
 
 
+@pytest.mark.parametrize("sample", ["poetry1-extras", "poetry2-extras"])
+def test_a_dev_package_that_an_extra_of_a_runtime_one_needs_is_runtime_in_a_real_lock(
+    tmp_path: Path, sample: str
+) -> None:
+    files = {
+        name: (SAMPLES / sample / f"{name}.sample").read_text(encoding="utf-8")
+        for name in ("poetry.lock", "pyproject.toml")
+    }
+    assert files["pyproject.toml"].count('["socks"]') == 1
+    files["pyproject.toml"] = files["pyproject.toml"].replace('["socks"]', '["SOCKS"]')
+    assert scopes(read(tmp_path, files)) == json.loads((SAMPLES / sample / "expected.json").read_text())["packages"]
+
+
 def test_extras_of_a_uv_lock_are_the_same_in_any_spelling(tmp_path: Path) -> None:
     lock = (
         'version = 1\n\n[[package]]\nname = "app"\nsource = { virtual = "." }\n'
@@ -102,6 +116,12 @@ SETUPTOOLS = '[project]\nname = "app"\ndynamic = ["dependencies", "optional-depe
 )
 def test_the_files_that_a_manifest_names_are_given(kind: str, text: str, files: list[str]) -> None:
     assert included_files(kind, parse(kind, text)) == files
+
+
+def test_a_file_that_a_manifest_names_declares_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "deps.list").write_text("-r more.list\n# b\fhidden>=1\n")
+    (reason,) = read_inventory(tmp_path, [FoundFile("deps.list", "requirements.in", "pypi", "manifest")], ()).problems
+    assert reason.message == "deps.list: no lockfile holds hidden"
 
 
 @pytest.mark.parametrize(
