@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -146,16 +147,26 @@ def test_an_exclusion_without_its_approver_is_a_configuration_error(tmp_path: Pa
     assert "approver" in done.stderr
 
 
-def test_what_the_kit_writes_in_the_target_is_not_judged(tmp_path: Path) -> None:
+def test_what_runs_judged_is_not_judged_again_wherever_they_are_kept(tmp_path: Path) -> None:
     target = support.write(tmp_path, {"requirements.txt": support.FLASK_OLD})
     first = support.judge(target, evidence_dir="kept/evidence", evidence_reports_dir="kept/reports")
-    support.write(first.report.parent, {"requirements.txt": support.FLASK_OLD})
+    assert first.verdict.status == "fail"
     (target / "requirements.txt").write_text(support.FLASK_FIXED)
-    second = support.judge(target, evidence_dir="kept/evidence", evidence_reports_dir="kept/reports")
+    second = support.judge(target)
     assert second.verdict.status == "pass"
-    left = [text for text in second.result.not_looked if "kept/" in text]
-    assert len(left) == 2
-    assert all("the kit itself, its data or what it writes" in text for text in left)
+    left = [text for text in second.result.not_looked if text.startswith("left out: ")]
+    assert left == ["left out: evidence/security/sca/*/input and 1 more (what a run judged)"]
+
+
+@pytest.mark.parametrize("key", ["evidence_dir", "evidence_reports_dir", "security_db_dir"])
+def test_a_folder_that_the_kit_writes_to_hides_nothing_else(key: str, tmp_path: Path) -> None:
+    files = {"requirements.txt": support.FLASK_FIXED, "services/requirements.txt": support.FLASK_OLD}
+    target = support.write(tmp_path, files)
+    if key == "security_db_dir":
+        shutil.copytree(support.advisories(), target / "services", dirs_exist_ok=True)
+    done = support.judge(target, **{key: str(target / "services")})
+    assert done.verdict.status == "fail"
+    assert support.codes(done) == {"runtime_high_max"}
 
 
 NAMES = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from truegate.inventory.discover import MAX_BYTES, NOT_ENTERED, discover
+from truegate.inventory.discover import MAX_BYTES, discover
 from truegate.inventory.records import Discovery, FoundFile
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -53,8 +53,11 @@ def test_every_supported_name_is_found_with_its_format_in_path_order(tmp_path: P
         FoundFile("yarn.lock", "yarn", "npm", "lockfile"),
     ]
     plant(tmp_path, [file.path for file in reversed(expected)])
-    plant(tmp_path, ["constraints.txt", "requirements/constraints.txt", "a/requirements.md", "x.lock", ".github/x.yml"])
-    assert find(tmp_path) == Discovery(tuple(expected), (), ())
+    plant(tmp_path, ["constraints.txt", "requirements/constraints-x.in"])
+    plant(tmp_path, ["a/requirements.md", "x.lock", ".github/x.yml"])
+    names = ("constraints.txt", "requirements/constraints-x.in")
+    left_out = tuple(f"{name} (constraints, which install nothing)" for name in names)
+    assert find(tmp_path) == Discovery(tuple(expected), (), left_out)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,15 @@ def test_every_supported_name_is_found_with_its_format_in_path_order(tmp_path: P
         ("Deno", ["deno.json", "deno.lock"]),
         ("PDM", ["pdm.lock"]),
         ("pylock", ["pylock.toml", "pylock.dev.toml"]),
+        ("Bazel", ["MODULE.bazel", "MODULE.bazel.lock"]),
+        ("Bower", ["bower.json"]),
+        ("Clojure", ["deps.edn", "project.clj"]),
+        ("CPAN", ["cpanfile", "cpanfile.snapshot"]),
+        ("Crystal", ["shard.lock", "shard.yml"]),
+        ("DUB", ["dub.json", "dub.selections.json"]),
+        ("Elm", ["elm.json"]),
+        ("Paket", ["paket.dependencies", "paket.lock"]),
+        ("uv for scripts", ["fetch.py.lock"]),
     ],
 )
 def test_an_ecosystem_without_a_reader_is_one_problem_a_folder(
@@ -90,21 +102,12 @@ def test_an_ecosystem_without_a_reader_is_one_problem_a_folder(
         assert "truegate.toml" in reason.next_step
 
 
-def test_gitignore_is_not_obeyed_and_what_tools_write_is_not_entered(tmp_path: Path) -> None:
+def test_gitignore_is_not_obeyed(tmp_path: Path) -> None:
     plant(tmp_path, [".gitignore"], "sub/\n*.json\n")
-    plant(tmp_path, ["sub/package.json", ".hidden/yarn.lock"])
-    plant(tmp_path, [f"{folder}/package.json" for folder in NOT_ENTERED])
-    assert {".git", "node_modules", "__pycache__"} <= set(NOT_ENTERED)
-    assert paths(find(tmp_path)) == [".hidden/yarn.lock", "sub/package.json"]
-    assert find(tmp_path).left_out == ()
-
-
-def test_a_virtual_environment_is_named_but_a_project_that_poses_as_one_is_read(tmp_path: Path) -> None:
-    plant(tmp_path, [".venv/pyvenv.cfg", ".venv/lib/x/setup.py", "env/pyvenv.cfg", "env/lib/requirements.txt"])
-    plant(tmp_path, ["svc/pyvenv.cfg", "svc/poetry.lock"])
+    plant(tmp_path, ["sub/package.json", ".hidden/yarn.lock", "__pycache__/uv.lock", ".git/package.json"])
     found = find(tmp_path)
-    assert paths(found) == ["svc/poetry.lock"]
-    assert found.left_out == (".venv (a virtual environment)", "env (a virtual environment)")
+    assert paths(found) == [".hidden/yarn.lock", "__pycache__/uv.lock", "sub/package.json"]
+    assert found.left_out == ()
 
 
 def test_the_kits_own_folders_and_exclusions_are_named(tmp_path: Path) -> None:
@@ -117,9 +120,9 @@ def test_the_kits_own_folders_and_exclusions_are_named(tmp_path: Path) -> None:
     assert found.left_out == (
         "docs/x/y (excluded by the configuration)",
         "docs/z (excluded by the configuration)",
-        "evidence (the kit itself, its data or what it writes)",
-        "kit (the kit itself, its data or what it writes)",
-        "link (a link to a folder, not followed)",
+        "evidence (the kit itself)",
+        "kit (the kit itself)",
+        "link (the kit itself)",
         "old (excluded by the configuration)",
         "web/yarn.lock (excluded by the configuration)",
     )
@@ -140,10 +143,11 @@ def test_links_are_not_followed_and_a_linked_lockfile_is_a_problem(tmp_path: Pat
     assert paths(found) == ["real/yarn.lock"]
     names = ["package-lock.json", "poetry.lock", "uv.lock", "yarn.lock"]
     assert [reason.message for reason in found.problems] == [
-        f"{name}: it is a link, and links are not followed" for name in names
+        "folder: it is a link to a folder outside of what is judged",
+        *(f"{name}: it is a link, and links are not followed" for name in names),
     ]
     assert {reason.kind for reason in found.problems} == {"incomplete"}
-    assert [each.split(" ")[0] for each in found.left_out] == ["folder", "loop", "real/up"]
+    assert [each.split(" ")[0] for each in found.left_out] == ["loop", "real/up"]
 
 
 def test_names_in_another_case_do_not_vanish(tmp_path: Path) -> None:

@@ -20,15 +20,28 @@ from truegate.toml import KIT_ROOT
 
 # Where teams tell other auditors (npm, Yarn, better-npm-audit, audit-ci, Safety) what to leave out.
 OTHERS_OBEY = frozenset({".npmrc", ".yarnrc.yml", ".nsprc", "audit-ci.json", "audit-ci.jsonc", ".safety-policy.yml"})
+# Where the kit has names of lockfiles, in a copy and in a clone. Whatever else lies in its folder is the host's.
+OF_THE_KIT = (
+    ".tools",
+    "examples/fixed",
+    "examples/old",
+    "pyproject.toml",
+    "requirements/dev.txt",
+    "requirements/security.txt",
+    "requirements/staging.txt",
+    "scripts/truegate",
+    "staging/server",
+    "staging/toolchain",
+    "tests/bbolt_check",
+    "tests/lockfiles",
+)
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # then nothing more can be written at all
 
 
 def copy_inventory(run: RunFolder, config: Config) -> dict[str, Any]:
     """Find and copy the target's dependency files into `input/target/`; gives what stands in input/inventory.json."""
-    leave_out = [config.folder("evidence.dir"), config.folder("evidence.reports_dir"), config.folder("security.db.dir")]
-    if config.target_dir != KIT_ROOT:
-        leave_out.append(KIT_ROOT)
-    found = discover(config.target_dir, leave_out=leave_out, excluded=[row["path"] for row in config["exclude"]])
+    excluded = [row["path"] for row in config["exclude"]]
+    found = discover(config.target_dir, leave_out=_of_the_kit(config.target_dir), excluded=excluded)
     copied, problems = [], list(found.problems)
     for file in found.files:
         try:
@@ -44,6 +57,14 @@ def copy_inventory(run: RunFolder, config: Config) -> dict[str, Any]:
     inventory = {"files": listed, "problems": to_json(problems), "left_out": list(found.left_out)}
     run.add("input/inventory.json", jsonio.dumps(inventory))
     return inventory
+
+
+def _of_the_kit(target: Path) -> list[Path]:
+    if target == KIT_ROOT:
+        return [KIT_ROOT / ".tools"]  # built from other people's sources
+    if KIT_ROOT.is_relative_to(target):
+        return [KIT_ROOT / name for name in OF_THE_KIT]
+    return [KIT_ROOT]  # only a link leads there
 
 
 def _mangled(run: RunFolder, config: Config, files: Sequence[FoundFile]) -> Iterator[Reason]:

@@ -4,71 +4,129 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from truegate.inventory.formats import find_format, matches
 from truegate.inventory.graph import place, problem
-from truegate.inventory.records import Discovery, FoundFile
+from truegate.inventory.manifests import included_files, parse
+from truegate.inventory.read import SHAPE_ERRORS, SYNTAX_ERRORS
+from truegate.inventory.records import Discovery, FoundFile, Role
 from truegate.inventory.requirements import includes
-from truegate.inventory.strict import RefusedError, decode
+from truegate.inventory.strict import decode
 from truegate.model import Reason
 
 MAX_BYTES = 50_000_000
-# Written by package managers, git and Python. Virtual environments, known by their pyvenv.cfg, are listed one by one.
-NOT_ENTERED = (".git", ".nox", ".tox", "__pycache__", "node_modules")
+PACKAGES = "written by a package manager"
+# Folders that tools write: their path, what must stand where its group ends, and why they are not entered.
+WRITTEN = [
+    (re.compile(pattern, re.DOTALL), witness, why)
+    for pattern, witness, why in (
+        (r"(.*/)?\.git", "", ""),  # not even named: git tracks nothing in it
+        (r"(.*/)?node_modules", "package.json", PACKAGES),
+        (r"(.*/)?\.(?:nox|tox)", "", "environments of a test runner"),
+        (r"(.*/)?[Ll]ib(?:64)?/(?:[^/]+/)?site-packages", "pyvenv.cfg", "installed in a virtual environment"),
+        (r"(.*/)?share/jupyter", "pyvenv.cfg", "installed in a virtual environment"),
+        (r"((?:.*/)?[^/]+/[^/]+/\d{8}_\d{4}-[0-9a-f]{6}/)input", "meta.json", "what a run judged"),
+    )
+]
+RUN_ID = re.compile(r"\d{8}_\d{4}-[0-9a-f]{6}(?=/input$)")
+SUBMODULE_PATH = re.compile(r'(?:^|\])[ \t]*path[ \t]*=[ \t]*"?(.*?)"?[ \t\r]*$', re.MULTILINE | re.IGNORECASE)
+READABLE = {"ecosystem": "", "role": "lockfile", "exact": True}  # stands for the row of a file that may have any name
+
+
+@dataclass
+class _Walk:
+    """What is looked through, with `top` its real path, and what was found so far, by path."""
+
+    root: Path
+    top: str
+    away: Collection[str]
+    excluded: Sequence[str]
+    files: dict[str, FoundFile] = field(default_factory=dict)
+    problems: dict[Any, Reason] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 def discover(root: Path, *, leave_out: Collection[Path], excluded: Sequence[str]) -> Discovery:
-    """Walk `root` without following links; `leave_out` are absolute folders, `excluded` globs relative to `root`.
+    """Walk `root` without following links; `leave_out` are absolute paths, `excluded` globs relative to `root`.
 
     What looks like a lockfile or manifest but can't be judged is a problem. Nothing raises.
     """
-    away = {os.path.realpath(folder) for folder in leave_out}
-    files, problems, left_out = dict[str, FoundFile](), dict[Any, Reason](), list[str]()
+    walk = _Walk(root, os.path.realpath(root).rstrip("/"), {os.path.realpath(path) for path in leave_out}, excluded)
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
-            with os.scandir(root / folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            with os.scandir(root / folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             what = f"the folder can't be read: {error.strerror}"
-            problems[folder] = problem("unreadable", _shown(folder) or ".", what, "grant access, or exclude it")
+            _note(walk, folder or ".", what, "grant access, or exclude it")
             continue
-        for entry in entries:
-            path = f"{folder}/{entry.name}".lstrip("/")
-            is_folder, row = entry.is_dir(follow_symlinks=False), find_format(path)
-            if matches(path, excluded):
-                left_out.append(f"{_shown(path)} (excluded by the configuration)")
-            elif reason := _not_entered(entry, away):
-                left_out.append(f"{_shown(path)} ({reason})")
-            elif is_folder:
-                folders += [path] if entry.name not in NOT_ENTERED else []
-            elif row and (obstacle := _obstacle(root / path, path, row)):
-                code, what, next_step = obstacle
-                key = (folder, row["ecosystem"]) if code == "unsupported" else path
-                problems.setdefault(key, problem(code, _shown(path), what, next_step))
-            elif row:
-                files[path] = FoundFile(path, row["name"], row["ecosystem"], row["role"])
-    _follow_includes(root, files, problems, excluded)
-    reasons = sorted(problems.values(), key=lambda reason: reason.message)
-    return Discovery(tuple(files[path] for path in sorted(files)), tuple(reasons), tuple(sorted(left_out)))
+        folders += [path for entry in found if (path := _take(walk, f"{folder}/{entry.name}".lstrip("/"), entry))]
+    _follow_includes(walk)
+    reasons = sorted(walk.problems.values(), key=lambda reason: reason.message)
+    files = tuple(walk.files[path] for path in sorted(walk.files))
+    return Discovery(files, tuple(reasons), tuple(sorted(_told(walk.left_out))))
 
 
-def _not_entered(entry: os.DirEntry[str], away: Collection[str]) -> str | None:
+def _take(walk: _Walk, path: str, entry: os.DirEntry[str]) -> str | None:
+    """Note what an entry is; gives the path of a folder to enter."""
+    row, own = find_format(path), f"{walk.top}/{path}"
+    real = os.path.realpath(entry) if not row and _leads_to_folder(entry) else own
+    if matches(path, walk.excluded):
+        walk.left_out["excluded by the configuration"].append(path)
+    elif real in walk.away:
+        walk.left_out["the kit itself"].append(path)
+    elif real != own and f"{real}/".startswith(f"{walk.top}/"):
+        walk.left_out["a link to a folder, not followed"].append(path)
+    elif real != own or entry.is_dir(follow_symlinks=False):
+        if (why := _written(walk.root, path)) is not None:
+            walk.left_out[why].append(path)
+        elif real == own:
+            return path
+        else:
+            what = "it is a link to a folder outside of what is judged"
+            _note(walk, path, what, "put the folder there, or exclude it")
+    elif row or entry.name == ".gitmodules":
+        _take_file(walk, path, row)
+    return None
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        if entry.is_symlink():
-            return "a link to a folder, not followed" if entry.is_dir() and not find_format(entry.name) else None
-        names = [each.name for each in Path(entry).iterdir()] if entry.is_dir() else []
+        return entry.is_symlink() and Path(entry).is_dir()
     except OSError:
-        return None  # the walk tells, if it matters
-    if entry.is_dir() and os.path.realpath(entry) in away:
-        return "the kit itself, its data or what it writes"
-    # A lockfile beside pyvenv.cfg means that somebody calls a project a virtual environment.
-    return "a virtual environment" if "pyvenv.cfg" in names and not any(map(find_format, names)) else None
+        return True  # as far as anybody can tell
+
+
+def _written(root: Path, path: str) -> str | None:
+    """Tell why a folder is not entered, or None."""
+    if posixpath.basename(path) == "node_modules" and not _exists((root / path).with_name("package.json")):
+        ours = any(_exists(root / path / name / "package-lock.json") for name in _listed(root / path))
+        return None if ours else PACKAGES  # npm publishes no package-lock.json
+    found = ((pattern.fullmatch(path), witness, why) for pattern, witness, why in WRITTEN)
+    return next((why for match, witness, why in found if match and _exists(root / (match[1] or "") / witness)), None)
+
+
+def _take_file(walk: _Walk, path: str, row: dict[str, Any] | None) -> None:
+    if row and "ecosystem" not in row:
+        walk.left_out["constraints, which install nothing"].append(path)
+    elif obstacle := _obstacle(walk.root / path, path, row or READABLE):
+        code, what, next_step = obstacle
+        key = (posixpath.dirname(path), row["ecosystem"]) if row and code == "unsupported" else path
+        _note(walk, path, what, next_step, code=code, key=key)
+    elif row:
+        walk.files[path] = FoundFile(path, row["name"], row["ecosystem"], row["role"])
+    else:
+        _find_submodules(walk, path)
 
 
 def _obstacle(full: Path, path: str, row: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -93,31 +151,71 @@ def _obstacle(full: Path, path: str, row: dict[str, Any]) -> tuple[str, str, str
     return next(((code, what, step) for wrong, code, what, step in checks if wrong), None)
 
 
-def _follow_includes(
-    root: Path, files: dict[str, FoundFile], problems: dict[Any, Reason], excluded: Sequence[str]
-) -> None:
-    """Add what requirements files include under any name."""
-    waiting = [path for path, file in files.items() if file.format == "requirements"]
+def _find_submodules(walk: _Walk, path: str) -> None:
+    text = os.fsdecode((walk.root / path).read_bytes())
+    for inner in (place(posixpath.dirname(path), found) for found in SUBMODULE_PATH.findall(text)):
+        above = accumulate(inner.split("/"), posixpath.join)
+        excluded = any(matches(each, walk.excluded) for each in (*above, f"{inner}/"))
+        if not excluded and {".git"}.issuperset(_listed(walk.root / inner)):
+            what = f"the git submodule that {_shown(path)} puts there is not checked out"
+            _note(walk, inner, what, "git submodule update --init --recursive, or exclude it")
+
+
+def _follow_includes(walk: _Walk) -> None:
+    """Add what requirements files and manifests include under any name."""
+    waiting = list(walk.files)
     while waiting:
         path = waiting.pop()
-        try:
-            targets = includes(decode((root / path).read_bytes()))
-        except (OSError, RefusedError):
-            continue  # read_inventory tells
-        for target in targets:
+        pins = walk.files[path].format == "requirements"  # then what it includes does too, whatever that is called
+        for target in _included(walk, path):
             inner = place(posixpath.dirname(path), target)
-            known = files.get(inner)
-            if (known and known.format == "requirements") or matches(inner, excluded):
+            known = walk.files.get(inner)
+            if (known and (known.format == "requirements" or not pins)) or matches(inner, walk.excluded):
                 continue
-            row = {"role": "lockfile", "exact": True, "ecosystem": "pypi"}
-            if os.path.realpath(root / inner) == f"{os.path.realpath(root)}/{inner}" and not _obstacle(
-                root / inner, inner, row
-            ):
-                files[inner] = FoundFile(inner, "requirements", "pypi", "lockfile")
+            full = walk.root / inner
+            if os.path.realpath(full) == f"{walk.top}/{inner}" and not _obstacle(full, inner, READABLE):
+                role: Role = "lockfile" if pins else "manifest"
+                walk.files[inner] = FoundFile(inner, "requirements" if pins else "requirements.in", "pypi", role)
                 waiting.append(inner)
             else:
                 what = f"it includes {target}, which is no file that can be judged"
-                problems[path, target] = problem("unreadable", path, what, "mend the line, or put the file there")
+                _note(walk, path, what, "mend the line, or put the file there", key=(path, target))
+
+
+def _included(walk: _Walk, path: str) -> list[str]:
+    file = walk.files[path]
+    try:
+        if file.format == "requirements":
+            return includes(decode((walk.root / path).read_bytes()))
+        if file.role == "manifest" and file.ecosystem == "pypi":
+            return included_files(file.format, parse(file.format, decode((walk.root / path).read_bytes())))
+    except (OSError, *SYNTAX_ERRORS, *SHAPE_ERRORS):
+        pass  # read_inventory tells
+    return []
+
+
+def _note(walk: _Walk, path: str, what: str, next_step: str, *, code: str = "unreadable", key: Any = None) -> None:
+    walk.problems.setdefault(key or path, problem(code, _shown(path), what, next_step))
+
+
+def _told(left_out: Mapping[str, list[str]]) -> Iterator[str]:
+    """Name what was left out: each of what somebody chose, the first and the number of what tools write."""
+    for why, paths in left_out.items():
+        names = sorted({RUN_ID.sub("*", _shown(path)) for path in paths})
+        if any(why == written for _, _, written in WRITTEN) and len(names) > 1:
+            names = [f"{names[0]} and {len(names) - 1} more"]
+        yield from (f"{name} ({why})" for name in names if why)
+
+
+def _exists(path: Path) -> bool:
+    return os.access(path, os.F_OK)
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def _shown(path: str) -> str:

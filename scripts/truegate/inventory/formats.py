@@ -9,14 +9,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-GLOB = re.compile(r"(\*\*/|\*\*|\*|\?)")
-MEANINGS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+# As few characters as will do: where what follows is found, it is not looked for again further on, so no pattern of
+# a target takes exponential time.
+STARS = {"**/": "(?:.*?/)??", "**": ".*?"}
 
 
 @cache
 def glob(pattern: str) -> re.Pattern[str]:
     """Translate a glob; `*` and `?` stay within a folder, `**` does not."""
-    return re.compile("".join(MEANINGS.get(part) or re.escape(part) for part in GLOB.split(pattern)), re.DOTALL)
+    first, *rest = re.split(r"((?<![^/])\*\*/|\*\*)", pattern)
+    later = (STARS[stars] + _block(text) for stars, text in zip(rest[::2], rest[1::2], strict=True))
+    *blocks, last = (_block(first), *later)
+    return re.compile("".join(f"(?>{block})" for block in blocks) + last, re.DOTALL)
+
+
+def _block(text: str) -> str:
+    """Translate what has no `**`."""
+    first, *rest = (re.escape(part).replace(r"\?", "[^/]") for part in text.split("*"))
+    return first + "".join(f"(?>[^/]*?{part})" for part in rest[:-1]) + "".join(f"[^/]*?{part}" for part in rest[-1:])
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
@@ -24,10 +34,14 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 
 def find_format(path: str) -> dict[str, Any] | None:
-    """Give the row for a path; `exact` is false when only another case of the name is known."""
+    """Give the row for a path; `exact` is false when only another case of the name is known.
+
+    A row without `ecosystem` is of files that install nothing.
+    """
     rows, known = _rows()
-    for row in rows if known.fullmatch(path) else ():
-        if matches(path.lower(), row["lower"]) and not matches(path.lower(), row["not"]):
+    lower = path.lower()
+    for row in rows if known.fullmatch("/".join(lower.split("/")[-2:])) else ():
+        if matches(lower, row["lower"]):
             return {**row, "exact": row.get("any_case", False) or matches(path, row["globs"])}
     return None
 
@@ -40,10 +54,10 @@ def table() -> dict[str, Any]:
 @cache
 def _rows() -> tuple[list[dict[str, Any]], re.Pattern[str]]:
     data = table()
-    rows = data["format"] + [{"ecosystem": name, "files": files} for name, files in data["unsupported"].items()]
+    rows = [{"files": data["constraints"], "any_case": True}, *data["format"]]
+    rows += [{"ecosystem": name, "files": files} for name, files in data["unsupported"].items()]
     for row in rows:
         row["globs"] = [f"**/{name}" for name in row["files"]]
         row["lower"] = [each.lower() for each in row["globs"]]
-        row["not"] = [f"**/{name}" for name in row.get("not", ())]
-    names = "|".join(glob(each).pattern for row in rows for each in row["files"])
-    return rows, re.compile(f"(?:.*/)?(?:{names})", re.DOTALL | re.IGNORECASE)
+    names = "|".join(glob(each.lower()).pattern for row in rows for each in row["files"])
+    return rows, re.compile(f"(?:.*/)?(?:{names})", re.DOTALL)  # of the last two parts of a path

@@ -15,6 +15,7 @@ from truegate.model import LockedPackage, Reason, Scope
 MAX_NAMED = 5  # in one message
 MAX_TRACED = 2_000  # with more direct dependencies, nobody reads who brings what in, and it takes too much memory
 RUNTIME, REACHED = 1, 2
+CREDENTIALS = re.compile(r"//[^/\s]*@")
 Key = Hashable
 
 
@@ -73,7 +74,7 @@ class Graph:
                 self.foreign,
                 "no-advisories",
                 f"{foreign}: no advisory can name what is in it",
-                "take a release from a registry",
+                "take a release from a registry, one that bundles nothing",
             ),
             (self.unpinned, "unpinned", f"no exact version: {some(self.unpinned)}", "pin each with == and its hash"),
         )
@@ -130,12 +131,13 @@ class Graph:
 
 
 def problem(code: str, path: str, what: str, next_step: str) -> Reason:
-    return Reason(code, "incomplete", f"{path}: {what}", next_step)
+    """Name a part that was not seen; addresses in it lose their credentials."""
+    return Reason(code, "incomplete", f"{path}: {CREDENTIALS.sub('//', what)}", next_step)
 
 
 def some(names: Iterable[str]) -> str:
     """Name the first few, and how many more there are."""
-    listed = list(dict.fromkeys(re.sub("//[^/@ ]+@", "//", name) for name in names))  # no credentials of an address
+    listed = list(dict.fromkeys(names))
     return ", ".join(listed[:MAX_NAMED]) + (f" and {len(listed) - MAX_NAMED} more" if listed[MAX_NAMED:] else "")
 
 

@@ -56,11 +56,9 @@ def add_folder(graph: Graph, location: str, locked: Mapping[str, Any], find: Cal
 def add_release(graph: Graph, key: Key, name: str, version: str, line: int | None, entry: Mapping[str, Any]) -> None:
     """Add a package, noting when its address is not that of this release in a registry or a mirror of one."""
     resolved = entry.get("resolved") or ""
-    address, base = unquote(resolved).partition("#")[0].partition("?")[0], name.rpartition("/")[2]
+    address = unquote(resolved).partition("#")[0].partition("?")[0]
     released = version[:1].isdigit() and (
-        address in {"", f"{name.replace('/', '-')}-{version}.tgz"}
-        or f"/{name}/{version}/" in address
-        or (f"/{name}/-/" in address and address.endswith(f"/{base}-{version}.tgz"))
+        address in {"", f"{name.replace('/', '-')}-{version}.tgz"} or _is_release(address, name, version)
     )
     if address.startswith("file:"):
         graph.local(name, address.removeprefix("file:"))
@@ -71,6 +69,23 @@ def add_release(graph: Graph, key: Key, name: str, version: str, line: int | Non
         hashes = tuple((algorithm, base64.b64decode(digest).hex()) for algorithm, _, digest in pairs)
         licence = entry.get("license")
         graph.nodes[key] = Node(name, version, line, hashes, licence if isinstance(licence, str) else None)
+
+
+def _is_release(address: str, name: str, version: str) -> bool:
+    """Tell whether an address ends as those do that registries give: all of them, or one of the kind named."""
+    scope, _, base = name.rpartition("/")
+    folders = (
+        "-/",
+        f"-/{scope}/",  # Artifactory
+        f"-/{version}/",  # Font Awesome
+        f"{version}/",  # the content delivery network of npmmirror
+        "download/",  # npmmirror of old
+        f"download/{scope}/",
+    )
+    folder, _, digest = address.rpartition("/")
+    on_github = folder.endswith(f"/download/{name}/{version}") and digest.isalnum() and "/releases/" not in folder
+    ends = tuple(f"/{name}/{between}{base}-{version}.tgz" for between in folders)
+    return address.startswith(("https://", "http://")) and (on_github or address.endswith(ends))
 
 
 def _resolve(entries: Mapping[str, Any], location: str, name: str) -> list[Key]:

@@ -68,8 +68,12 @@ def _add_package(graph: Graph, key: str, form: str, entry: Any, line: int) -> No
         graph.local(name, resolution["directory"])
         graph.covers[place(graph.folder, resolution["directory"])] = set()
         return
+    if entry.get("bundledDependencies"):
+        graph.foreign.append(f"what {name}@{ref} bundles")
     released = ref[:1].isdigit()
     address = resolution.get("tarball") or ("" if released else ref)
+    if "type" in resolution:  # from git, or a program
+        address = f"{resolution['type']} {resolution.get('repo') or ref}"
     source = {"resolved": address, "integrity": resolution.get("integrity")}
     add_release(graph, key, name, ref if released else entry.get("version", ""), line, source)
 

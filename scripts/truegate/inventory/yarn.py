@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 from truegate.inventory.formats import matches
 from truegate.inventory.graph import Graph, Key, place
@@ -129,13 +130,16 @@ def _berry_entries(text: str) -> Block:
 def _add_berry(graph: Graph, heads: str, entry: Any, line: int) -> None:
     name, reference = _split(entry["resolution"])
     kind, _, rest = reference.partition(":")
+    while kind == "patch" and _split(rest)[0] == name:  # judged as the release that is patched
+        kind, _, rest = unquote(_split(rest.partition("#")[0])[1]).partition(":")
     folder = re.split("::|#", rest)[0]
     if "linkType" not in entry:
         raise RefusedError(f"the entry on line {line} is cut short")
     if kind in {"link", "portal", "workspace"} or (kind == "file" and not folder.endswith("gz")):
         graph.local(name, folder)
-    elif kind == "npm" or (kind == "patch" and "@npm%3A" in rest):
-        add_release(graph, heads, name, folder if kind == "npm" else entry["version"], line, {})
+    elif kind == "npm":
+        addresses = parse_qs(rest.partition("::")[2]).get("__archiveUrl", [])
+        add_release(graph, heads, name, folder, line, {"resolved": " ".join(addresses)})
     else:
         add_release(graph, heads, name, entry["version"], line, {"resolved": reference})
 
