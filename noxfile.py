@@ -35,7 +35,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests, lint included."""
     install(session, "dev")
     session.chdir(HERE)
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadgroup", *session.posargs)
 
 
 def add(task: str, text: str) -> None:

@@ -60,6 +60,13 @@ def status(_context: Context) -> None:
         leave(PASS if ready else INCONCLUSIVE)
 
 
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() == "y"
+    except EOFError:  # nobody is there to answer
+        return False
+
+
 @task(help={"yes": "do not ask"})
 def reset(_context: Context, yes: bool = False) -> None:
     """End every part and remove what they keep."""
@@ -71,7 +78,7 @@ def reset(_context: Context, yes: bool = False) -> None:
     with user_errors():
         config = _config()
         folder = locate(config, {}).folder
-        if not yes and input(f"remove all data in {folder}? [y/N] ").strip().lower() != "y":
+        if not yes and not _agreed(f"remove all data in {folder}? [y/N] "):
             raise ConfigError("nothing was removed", "answer y, or give --yes")
         print(f"removed {near(environment.reset(config).folder)}")
 

@@ -63,7 +63,7 @@ def lend(kit: Path) -> Path:
     """Give a copy the environment that these tests run in, and the real Trivy, as if it had installed both."""
     assert sys.prefix != sys.base_prefix, "the tests run in an environment of their own"
     shutil.copytree(sys.prefix, kit / ".venv", symlinks=True, copy_function=_link)
-    for group in ("security", "dev"):
+    for group in ("security", "staging", "dev"):
         (kit / ".venv" / f"lock-{group}").unlink(missing_ok=True)  # it may be a link to the one that was lent
         shutil.copy2(kit / "requirements" / f"{group}.txt", kit / ".venv" / f"lock-{group}")
     (kit / ".tools").mkdir()
