@@ -312,10 +312,10 @@ def test_hundred_thousand_findings_are_cut_worst_first_and_each_report_says_so()
     meta, policy, _, verdict = sample_run()
     reports = render_all(meta, policy, many(100_000), verdict)
     assert len(reports["index.html"]) < 2_000_000
-    assert b"The worst 500 of 100000 findings" in reports["index.html"]
+    assert b"99,500 of 100,000 are left out here; for all of them see result.json" in reports["index.html"]
     assert b"99,500 of 100,000 are left out" in reports["summary.md"]
     assert b"5000 of 100000 findings are here" in reports["results.sarif"]
-    assert b"99980 more findings" in reports["junit.xml"]
+    assert b"99,980 of 100,000 are left out" in reports["junit.xml"]
     for name in ("index.html", "summary.md"):
         assert reports[name].count(b"CVE-2020-") >= 500, name
         assert b"Prototype" not in reports[name]

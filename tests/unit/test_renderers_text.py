@@ -11,6 +11,7 @@ import test_renderers as samples  # type: ignore[import-not-found]
 from rich.console import Console
 from rich.text import Text
 
+from truegate.model import Location
 from truegate.renderers.safe import clean
 from truegate.renderers.text import render_screen
 
@@ -60,6 +61,20 @@ report {REPORT}
 """
     )
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_criterion_that_could_not_be_told_says_so_in_full() -> None:
+    text = screen(samples.sample_run("inconclusive"))
+    assert len(re.findall(r"not known +inconclusive$", text, re.MULTILINE)) == 4
+    assert "findings" not in text.partition("unreliable: ")[2]
+
+
+def test_what_has_no_package_is_listed_by_its_place() -> None:
+    meta, policy, result, verdict = samples.sample_run("fail")
+    place = (Location("https://staging.example/search", None),)
+    flaw = samples.finding(1, ids=("zap-40012",), package=None, locations=place, fixed_in=(), upgrade_to=None)
+    text = screen((meta, policy, dataclasses.replace(result, findings=(flaw,)), verdict))
+    assert "high  zap-40012  https://staging.example/search  Prototype pollution number 1\n" in text
 
 
 def test_last_two_lines_carry_the_qualifier_and_are_never_wrapped() -> None:

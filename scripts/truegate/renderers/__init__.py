@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from truegate.model import Meta, Policy, Result, Verdict
 from truegate.renderers import html, junit, markdown, sarif, view
 
 
 def render_all(meta: Meta, policy: Policy, result: Result, verdict: Verdict) -> dict[str, bytes]:
     """Give every report of one run, file name to bytes; the same records give the same bytes."""
-    in_order = replace(result, findings=tuple(view.worst_first(result, verdict)))  # sorting again is then cheap
+    sections = view.sections(policy, result, verdict)
     return {
-        "index.html": html.render(meta, policy, in_order, verdict),
+        "index.html": html.render(meta, result, verdict, sections),
         "style.css": html.stylesheet(),
-        "summary.md": markdown.render(meta, policy, in_order, verdict),
-        "results.sarif": sarif.render(meta, policy, in_order, verdict),
-        "junit.xml": junit.render(meta, policy, in_order, verdict),
+        "summary.md": markdown.render(meta, result, verdict, sections),
+        "results.sarif": sarif.render(meta, result, verdict),
+        "junit.xml": junit.render(meta, result, verdict, sections),
     }

@@ -1,45 +1,51 @@
-"""The page of one run: HTML and a sibling style sheet, readable without JavaScript under a strict content policy."""
+"""The pages: HTML and a sibling style sheet, readable without JavaScript under a strict content policy."""
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from truegate.model import Finding, Meta, Policy, Result, Verdict
+from truegate.model import Meta, Result, Step, Verdict
 from truegate.renderers import view
 from truegate.renderers.safe import clean
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MAX_ROWS = 500  # of steps, files and the like: a page with more is not read, and the JSON files have them all
 MAX_TEXT = 2_000
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(meta: Meta, policy: Policy, result: Result, verdict: Verdict) -> bytes:
+def render(meta: Meta, result: Result, verdict: Verdict, sections: list[view.Section]) -> bytes:
     """Give index.html of one run; what it leaves out it says, and where that is."""
-    findings = view.worst_first(result, verdict)
-    return render_page(
-        "run.html.j2",
-        meta=meta,
-        policy=policy,
-        result=result,
-        verdict=verdict,
-        groups=_group(findings[: view.MAX_SHOWN]),
-        shown=min(len(findings), view.MAX_SHOWN),
-        waivers={waiver.identity: waiver for waiver in verdict.waived},
-        origins={criterion.id: criterion for criterion in policy.criteria},
-        counts=view.count_by_severity(result, verdict),
-        claims=view.claims(result, verdict),
-        not_looked=(*result.not_looked, *view.exclusions(policy)),
-        facts=_flatten(meta.facts or {}),
-        settings=_flatten(policy.settings or {}),
-        max_rows=MAX_ROWS,
-    )
+    none = "No tool was started: the reports were made elsewhere." if meta.external else "No tool was started."
+    steps = view.section("Steps", "meta.json", "step|tool|came to|seconds|command", meta.steps, _step, none)
+    facts = view.section("This run", "meta.json", "fact|detail", _facts(meta, verdict), tuple)
+    values = {"meta": meta, "result": result, "verdict": verdict, "sections": [*sections, steps, facts]}
+    return render_page("run.html.j2", claims=view.claims(result, verdict), **values)
+
+
+def _step(step: Step) -> tuple[object, ...]:
+    ended = f"{step.exit_meaning} (exit code {view.known(step.exit_code)})"
+    tool = f"{step.tool} {step.tool_version}, {step.tool_source}"
+    return step.name, tool, f"timed out, {ended}" if step.timed_out else ended, step.seconds, shlex.join(step.argv)
+
+
+def _facts(meta: Meta, verdict: Verdict) -> list[tuple[str, object]]:
+    masked = ", ".join(f"{name} {count} times" for name, count in sorted((meta.redactions or {}).items()))
+    rows: list[tuple[str, object]] = [
+        ("run", f"{meta.run_id} ({meta.state})"),
+        ("URL", meta.target.url),
+        ("commit", view.known(meta.target.commit)),
+        ("profile", meta.profile),
+        ("started", meta.generated_at),
+        ("finished", view.known(meta.finished_at)),
+        ("kit", f"Truegate {meta.kit_version}"),
+        ("masked", masked),
+        *((f"sha256 of {record.path}", record.sha256) for record in verdict.inputs),
+    ]
+    return [row for row in rows if row[1]]
 
 
 def render_page(template: str, **values: Any) -> bytes:
@@ -62,34 +68,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else clean(_known(value), MAX_TEXT),
-    )
-    environment.filters.update(
-        command=shlex.join, short=clean, url=view.url_path, name=view.package_name, at=view.place_of
+        finalize=lambda value: value if isinstance(value, Markup) else clean(view.known(value), MAX_TEXT),
     )
     environment.globals.update(view=view)
     return environment
-
-
-def _known(value: object) -> object:
-    return "not known" if value is None else value
-
-
-def _group(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Put together what one change would clear: the same package, scope and places."""
-    groups: dict[object, list[Finding]] = {}
-    for finding in findings:
-        key = (finding.package, finding.scope, finding.locations) if finding.package else finding.identity
-        groups.setdefault(key, []).append(finding)
-    return list(groups.values())
-
-
-def _flatten(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for key, value in sorted(facts.items()):
-        if isinstance(value, dict) and value:
-            rows += _flatten(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
-            rows.append((f"{prefix}{key}", text))
-    return rows

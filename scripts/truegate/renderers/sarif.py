@@ -10,177 +10,126 @@ import hashlib
 import json
 from typing import Any
 
-from truegate.model import Finding, Location, Meta, Policy, Result, Verdict, WaivedFinding
+from truegate.model import Finding, Location, Meta, Result, Verdict, WaivedFinding
 from truegate.renderers import view
 from truegate.renderers.safe import clean
 
 MAX_RESULTS = 5_000
 MAX_BYTES = 9_500_000  # before compression, so under both hosts' 10 MB whichever way they count
 MAX_LOCATIONS = 10
-MAX_TAGS = 10
+MAX_NOTIFICATIONS = 100
 MAX_TEXT = 500  # characters; the hosts' 1,024 may count UTF-16 units
 _LEVELS = {"critical": "error", "high": "error", "medium": "warning", "unknown": "warning", "malware": "error"}
 # The hosts' bands: over 9.0 critical, 7.0 high, 4.0 medium, 0.1 low, 0.0 none. Unknown stays unknown: no score.
-_SCORES = {"malware": 10.0, "critical": 9.5, "high": 8.0, "medium": 5.5, "low": 2.0, "info": 0.0}
-_NO_PLACE = Location("truegate.toml", None)  # an upload without a file of the repository is refused
+_SCORES = {"malware": "10.0", "critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0", "info": "0.0"}
+_NO_PLACE = "truegate.toml"  # an upload without a file of the repository is refused
 
 
-def render(meta: Meta, policy: Policy, result: Result, verdict: Verdict) -> bytes:
+def render(meta: Meta, result: Result, verdict: Verdict) -> bytes:
     """Give results.sarif, worst first; a cut is stated as a notification of the tool."""
     findings = view.worst_first(result, verdict)
     rules, results = _results(findings, {waiver.identity: waiver for waiver in verdict.waived})
     category = "/".join(filter(None, ["truegate", meta.check, meta.target.name, meta.profile]))
     run = {
-        "tool": {
-            "driver": {
-                "name": "Truegate",
-                "organization": "Truegate",
-                "version": clean(meta.kit_version, 100),
-                "rules": rules,
-            },
-            "extensions": _tools(meta),
-        },
+        "tool": {"driver": {"name": "Truegate", "version": clean(meta.kit_version, 100), "rules": rules}},
         "automationDetails": {"id": f"{clean(category)}/{clean(meta.run_id, 100)}"},
         "invocations": [
             {
                 "executionSuccessful": verdict.status != "inconclusive",
                 "startTimeUtc": clean(meta.generated_at),
-                **({"endTimeUtc": clean(meta.finished_at)} if meta.finished_at else {}),
-                "toolExecutionNotifications": _notifications(policy, verdict, len(findings), len(results)),
+                "toolExecutionNotifications": _notifications(verdict, len(findings), len(results)),
             }
         ],
         "columnKind": "utf16CodeUnits",
         "results": results,
-        "properties": {"status": clean(view.status_line(verdict)), "owner": clean(verdict.owner)},
+        "properties": {"status": clean(view.status_line(verdict))},
     }
-    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
-    return _compact(log)
+    return _compact({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]})
 
 
 def _compact(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _results(
-    findings: list[Finding], waivers: dict[str, WaivedFinding]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    positions: dict[str, int] = {}
-    rules: list[dict[str, Any]] = []
+def _results(findings: list[Finding], waivers: dict[str, WaivedFinding]) -> tuple[list[Any], list[Any]]:
+    rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []
     taken: set[tuple[str, str, int]] = set()
     used = 200_000  # bytes left for all that is not a rule or a result
     for finding in findings[:MAX_RESULTS]:
         digest = hashlib.sha256(finding.identity.encode("utf-8", "surrogatepass")).hexdigest()
+        entry = _result(finding, waivers.get(finding.identity))
+        place = entry["locations"][0]["physicalLocation"]
+        anchor = place["artifactLocation"]["uri"], place["region"]["startLine"]
         rule_id = clean(finding.ids[0] if finding.ids else finding.identity, 200)
-        anchor = (finding.locations or (_NO_PLACE,))[0]
-        if (rule_id, anchor.path, anchor.line or 1) in taken:  # GitLab would drop the second of a rule on a line
+        if (rule_id, *anchor) in taken:  # GitLab would drop the second of a rule on a line
             rule_id = f"{rule_id}/{digest[:8]}"
-        new_rules = [] if rule_id in positions else [_rule(rule_id, finding)]
-        waiver = waivers.get(finding.identity)
-        entry = _result(finding, waiver) | {
-            "ruleId": rule_id,
-            "ruleIndex": positions.setdefault(rule_id, len(rules)),
-            "partialFingerprints": {"primaryLocationLineHash": f"{digest[:16]}:1"},
-        }
-        used += sum(len(_compact(item)) + 1 for item in (*new_rules, entry))
+        entry["ruleId"] = rule_id
+        entry["partialFingerprints"] = {"primaryLocationLineHash": f"{digest[:16]}:1"}
+        rule = rules.get(rule_id) or _rule(rule_id, finding)
+        used += sum(len(_compact(item)) + 1 for item in ([entry] if rule_id in rules else [entry, rule]))
         if used > MAX_BYTES:
             break
-        taken.add((rule_id, anchor.path, anchor.line or 1))
-        rules += new_rules
+        taken.add((rule_id, *anchor))
+        rules[rule_id] = rule
         results.append(entry)
-    return rules, results
+    return list(rules.values()), results
 
 
 def _rule(rule_id: str, finding: Finding) -> dict[str, Any]:
     severity = view.severity_of(finding)
-    title = _plain(finding.title) or rule_id
-    known = [name.lower() for name in finding.ids if view.advisory_url(name) or name.upper().startswith("CWE-")]
-    tags = dict.fromkeys(["security", severity, *(clean(name, 60) for name in known)])
-    properties: dict[str, Any] = {"tags": list(tags)[:MAX_TAGS]}
-    if severity in _SCORES:
-        properties["security-severity"] = str(_SCORES[severity])
-    also = f" Also known as {', '.join(finding.ids[1:5])}." if finding.ids[1:] else ""
-    rule = {
-        "id": rule_id,
-        "name": rule_id,
-        "shortDescription": {"text": title},
-        "fullDescription": {"text": _plain(f"{title}.{also}")},
-        "help": {"text": _plain(f"{_remedy(finding)} Severity {severity}, from {finding.severity_source}.{also}")},
-        "defaultConfiguration": {"level": _LEVELS.get(severity, "note")},
-        "properties": properties,
-    }
+    about = {"text": _plain(f"{view.cells_of(finding)['what']}. Severity {severity}, from {finding.severity_source}.")}
+    score = {"security-severity": _SCORES[severity]} if severity in _SCORES else {}
     url = view.advisory_url(finding.ids[0]) if finding.ids else None
-    return rule | ({"helpUri": url} if url else {})
+    return {
+        "id": rule_id,
+        "shortDescription": {"text": _plain(finding.title) or rule_id},
+        "fullDescription": about,
+        "help": about,
+        "defaultConfiguration": {"level": _LEVELS.get(severity, "note")},
+        "properties": {"tags": ["security"], **score},
+        **({"helpUri": url} if url else {}),
+    }
 
 
 def _result(finding: Finding, waiver: WaivedFinding | None) -> dict[str, Any]:
-    severity = view.severity_of(finding)
-    package = f"{view.package_name(finding.package)} {view.versions(finding)}".strip()
-    name = package or finding.identity
-    prefix = f"Waived until {waiver.expires}: " if waiver else ""
-    more = len(finding.locations) - MAX_LOCATIONS
-    left_out = f" In {more} more places, see result.json." if more > 0 else ""
-    message = (
-        f"{prefix}{name} ({finding.scope}, {severity}): {clean(finding.title, 200)}. {_remedy(finding)} "
-        f"Brought in by: {view.way_in(finding)}.{left_out}"
-    )
-    places = finding.locations[:MAX_LOCATIONS] or (_NO_PLACE,)
+    cells = view.cells_of(finding)
+    title = clean(cells.pop("what"), 150)
+    words = "; ".join(f"{name}: {clean(text, 100)}" for name, text in cells.items() if text)
+    message = f"{f'Waived until {waiver.expires}: ' if waiver else ''}{title}. {words}."
     entry: dict[str, Any] = {
-        "level": _LEVELS.get(severity, "note"),
+        "level": _LEVELS.get(cells["severity"], "note"),
         "message": {"text": _plain(message)},
-        "locations": [_location(place) for place in places],
-        "properties": {"scope": finding.scope, "severity": severity},
+        "locations": [_location(place) for place in finding.locations[:MAX_LOCATIONS] or (Location("", None),)],
     }
-    if severity in _SCORES:
-        entry["rank"] = _SCORES[severity] * 10
     if waiver:
-        ticket = f", {waiver.ticket}" if waiver.ticket else ""
-        reason = f"{waiver.reason} (approved by {waiver.approver}, until {waiver.expires}{ticket})"
+        reason = f"{waiver.reason} (approved by {waiver.approver}, until {waiver.expires}, {waiver.ticket})"
         entry["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _plain(reason)}]
     return entry
 
 
-def _remedy(finding: Finding) -> str:
-    if finding.malware:
-        return "Remove the package: it is hostile as a whole."
-    if finding.upgrade_to:
-        return f"Upgrade to {clean(finding.upgrade_to, 100)}."
-    return f"Fixed in {clean(', '.join(finding.fixed_in), 100)}." if finding.fixed_in else "No fixed version is known."
-
-
 def _location(place: Location) -> dict[str, Any]:
+    """Give `place` as a file and line; what is no file of the repository, such as a URL, stands in the message."""
     line = place.line or 1
+    path = _NO_PLACE if "://" in place.path else place.path.lstrip("/")[:1_000] or _NO_PLACE
     region = {"startLine": line, "startColumn": 1, "endLine": line, "endColumn": 2}
-    uri = view.url_path(place.path.lstrip("/")[:1_000] or _NO_PLACE.path)
-    location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}
-    if place.line is None:
-        location["message"] = {"text": "The line in this file is not known."}
-    return location
+    return {"physicalLocation": {"artifactLocation": {"uri": view.url_path(path)}, "region": region}}
 
 
-def _tools(meta: Meta) -> list[dict[str, Any]]:
-    tools = dict.fromkeys((clean(step.tool, 100), clean(step.tool_version, 100)) for step in meta.steps)
-    return [{"name": name, "version": version} for name, version in list(tools)[:100]]
-
-
-def _notifications(policy: Policy, verdict: Verdict, total: int, kept: int) -> list[dict[str, Any]]:
-    defaults = {criterion.id: criterion.default for criterion in policy.criteria}
-    rows = [
-        ("note" if reason.kind == "failed" else "error", reason.code, f"{reason.message} - next: {reason.next_step}")
-        for reason in verdict.reasons
-    ]
-    rows += [
-        ("warning", "looser-than-default", f"{item.id} {view.limit_of(item)}; the default is {defaults.get(item.id)}")
-        for item in verdict.criteria
-        if item.looser_than_default
-    ]
+def _notifications(verdict: Verdict, total: int, kept: int) -> list[dict[str, Any]]:
+    cut = f"{kept} of {total} findings are here, the worst ones; all are in result.json of the run."
+    rows = [("warning", "cut", cut)] if kept < total else []
+    rows += [("warning", "looser-than-default", text) for text in view.looser(verdict)]
+    for reason in verdict.reasons:
+        level = "note" if reason.kind == "failed" else "error"
+        rows.append((level, reason.code, f"{reason.message} - next: {reason.next_step}"))
     rows += [("warning", "warning", text) for text in verdict.warnings]
-    if kept < total:
-        cut = f"{kept} of {total} findings are here, the worst ones; all are in result.json of the run."
-        rows.insert(0, ("warning", "cut", cut))
+    if len(rows) > MAX_NOTIFICATIONS:
+        more = f"{len(rows) - MAX_NOTIFICATIONS:,} more reasons and warnings are in verdict.json of the run."
+        rows[MAX_NOTIFICATIONS:] = [("warning", "cut", more)]
     return [
         {"level": level, "descriptor": {"id": clean(code, 100)}, "message": {"text": _plain(text)}}
-        for level, code, text in rows[:100]
+        for level, code, text in rows
     ]
 
 

@@ -12,7 +12,7 @@ from truegate.renderers.safe import clean
 MAX_FINDINGS = 10
 MAX_LINES = 20
 MIN_WIDTH = 40
-WAYS = {"direct": "direct", "not known": "via ?"}
+WIDTHS = {"criterion": 34, "limit": 24, "measured": 14, "status": 12}  # of the columns of criteria that we show
 
 
 def render_screen(
@@ -41,50 +41,36 @@ def render_screen(
 
 
 def _criteria(verdict: Verdict, width: int) -> list[str]:
-    if not verdict.criteria:
+    criteria = view.criteria(verdict)
+    if not criteria.rows:
         return []
-    rows = [
-        [
-            _cell(outcome.id, 34),
-            _cell(view.limit_of(outcome), 24),
-            _cell(view.measured_of(outcome), 14),
-            view.status_of(outcome),
-        ]
-        for outcome in verdict.criteria[: 2 * MAX_LINES]
-    ]
-    looser = [
-        f"looser than the default: {clean(item.id)} {clean(view.limit_of(item))}"
-        for item in verdict.criteria
-        if item.looser_than_default
-    ]
-    lines = _table(rows, "simple", ["criterion", "limit", "measured", "status"])
-    lines += _more(len(verdict.criteria) - len(rows), "criteria") + _wrap(looser[:MAX_LINES], width)
+    rows = [[_cell(text, WIDTHS[name]) for name, text in zip(criteria.columns, row, strict=True) if name in WIDTHS]
+            for row in criteria.rows[: 2 * MAX_LINES]]  # fmt: skip
+    looser = view.looser(verdict)
+    lines = _table(rows, "simple", WIDTHS) + _more(criteria.total - len(rows), "criteria")
+    lines += _wrap(map(clean, looser[:MAX_LINES]), width)
     return lines + _more(len(looser) - MAX_LINES, "criteria looser than the default")
 
 
 def _findings(result: Result, verdict: Verdict, width: int) -> list[str]:
-    waived = {waiver.identity for waiver in verdict.waived}
-    open_ones = [finding for finding in view.worst_first(result, verdict) if finding.identity not in waived]
     if not result.findings:
         return []
+    open_ones = view.open_findings(result, verdict)
     title = f"findings: {len(open_ones):,}, worst first; waived: {len(result.findings) - len(open_ones):,}"
-    lines = _table(map(_finding, open_ones[:MAX_FINDINGS]), "plain") if open_ones else []
+    lines = _table(map(_finding, open_ones[:MAX_FINDINGS]), "plain")
     shown = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
     return [title, *shown, *_more(len(open_ones) - MAX_FINDINGS, "findings")]
 
 
 def _finding(finding: Finding) -> list[str]:
-    package = f"{view.package_name(finding.package)} {view.versions(finding)}".strip()
-    fixed = finding.upgrade_to or ", ".join(finding.fixed_in[:2])
-    fix = "remove it" if finding.malware else f"-> {fixed}" if fixed else "no fix"
-    way = view.way_in(finding)
-    return [
-        _cell(view.severity_of(finding), 10),
-        _cell(finding.ids[0] if finding.ids else finding.identity, 24),
-        _cell(package or (view.place_of(finding.locations[0]) if finding.locations else ""), 30),
-        _cell(fix, 18),
-        _cell(("dev, " if finding.scope == "dev" else "") + WAYS.get(way, f"via {way}"), 60),
-    ]
+    it = view.cells_of(finding)
+    start = [_cell(it["severity"], 10), _cell(it["finding"], 24)]
+    if not it["package"]:
+        return [*start, _cell(it["where"], 40), _cell(it["what"], 60)]
+    fix = "no fix" if it["remedy"] == "no fix known" else it["remedy"].replace("upgrade to", "->")
+    way = {"directly": "direct", "not known how": "via ?"}.get(it["brought in"], f"via {it['brought in'][3:]}")
+    dev = "dev, " if it["scope"] else ""
+    return [*start, _cell(it["package"], 30), _cell(fix, 18), _cell(dev + way, 60)]
 
 
 def _cell(value: object, width: int) -> str:
