@@ -62,8 +62,12 @@ class FoundTool:
 def table() -> dict[str, Tool]:
     """Read tools.toml, and that of the reference staging environment where it is there."""
     tables = (Path(__file__).with_name("tools.toml"), KIT_ROOT / "staging" / "tools.toml")
-    rows = {path.with_name("toolchain"): tomllib.loads(path.read_text(encoding="utf-8")) for path in tables if path.exists()}
-    return {name: _row(name, row, folder / name) for folder, found in rows.items() for name, row in found.items()}
+    found = {path: tomllib.loads(path.read_text(encoding="utf-8")) for path in tables if path.exists()}
+    return {
+        name: _row(name, row, path.with_name("toolchain") / name)
+        for path, rows in found.items()
+        for name, row in rows.items()
+    }
 
 
 def _row(name: str, row: dict[str, Any], toolchain: Path) -> Tool:

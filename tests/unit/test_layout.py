@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from truegate.phases import namespace
 from truegate.toml import read_toml
+from truegate_staging import tasks as staging_tasks
 
 KIT = Path(__file__).resolve().parents[2]
 PAGES = [KIT / "README.md", *sorted((KIT / "docs").glob("*.md"))]
@@ -44,10 +45,10 @@ def pins(group: str) -> dict[str, set[str]]:
 
 
 def test_locks_hold_what_the_groups_name_and_no_address() -> None:
-    for group in ("security", "dev"):
+    for group in ("security", "staging", "dev"):
         assert direct(group) <= {name.split("==")[0] for name in pins(group)}
         assert "://" not in (KIT / "requirements" / f"{group}.txt").read_text()
-    assert pins("security").items() <= pins("dev").items(), "one environment serves both"
+    assert pins("security").items() <= pins("staging").items() <= pins("dev").items(), "one environment serves all"
 
 
 def test_tasks_ask_for_every_package_that_they_may_need() -> None:
@@ -92,8 +93,8 @@ def tasks(collection: Collection) -> dict[str, Task[Any]]:
 
 
 def test_each_task_and_each_option_has_help() -> None:
-    found = tasks(namespace)
-    assert "security.sca" in found
+    found = tasks(namespace) | tasks(Collection.from_module(staging_tasks))
+    assert {"security.sca", "up"} <= found.keys()
     for name, task in found.items():
         assert (task.__doc__ or "").strip(), name
         assert [f"{name} --{argument.name}" for argument in task.get_arguments() if not argument.help] == []
@@ -102,7 +103,7 @@ def test_each_task_and_each_option_has_help() -> None:
 def test_the_list_of_tasks_fits_eighty_columns_a_line_each() -> None:
     listed = inv("--list").splitlines()
     lines = [line for line in listed[1:] if line]
-    assert len(lines) == len(tasks(namespace))
+    assert len(lines) == len(tasks(namespace)) + len(tasks(Collection.from_module(staging_tasks)))
     assert [line for line in lines if not re.fullmatch(r"  [a-z.]+(?: \([a-z.]+\))?  +[A-Z].*\.", line)] == []
 
 
