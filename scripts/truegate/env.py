@@ -7,6 +7,7 @@ import io
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from truegate.errors import ConfigError
 from truegate.toml import read_text, schema
 
 TEMPLATES = {"example", "sample", "template"}  # files that are committed and hold no value
+PLAIN_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")  # anything else may be a line of a pasted secret: never printed
 SECRET_CHARACTERS = 40  # 160 bits; hex needs no escaping in an address or a shell
 
 
@@ -59,6 +61,15 @@ def read_env(path: Path) -> list[Assignment]:
     return [Assignment(b.key, b.value, b.original.line) for b in bindings if b.key]
 
 
+def open_entries(path: Path) -> list[Assignment]:
+    """Give what lies open in a file that is thought to be encrypted; sops keeps empty values as they are."""
+    return [
+        entry
+        for entry in read_env(path)
+        if entry.value and not entry.name.startswith("sops_") and not entry.value.startswith("ENC[")
+    ]
+
+
 def profile_file(root: Path, profile: str) -> Path:
     """Give the path of a profile's file; raises ConfigError for what is no name of a profile."""
     if not re.fullmatch(r"[a-z][a-z0-9-]*", profile):
@@ -77,9 +88,17 @@ def is_production(profile: str) -> bool:
 
 
 def known_variables(own: Iterable[Mapping[str, Any]] = (), unused: Iterable[str] = ()) -> dict[str, Variable]:
-    """Give what a profile may have: the schema's variables less those `unused`, and a team's `own` ([[env.names]])."""
+    """Give what a profile may have: the schema's variables less those `unused`, and a team's `own` ([[env.names]]).
+
+    Raises ConfigError for an unused name that the schema lacks, and for one that is declared twice.
+    """
     ours = schema("env")
-    dropped = set(unused)
+    own, dropped = list(own), set(unused)
+    if strangers := sorted(dropped - set(ours["properties"])):
+        raise ConfigError(f"env.unused: {', '.join(strangers)} is not in .env.example", "inv env.example prints it")
+    counts = Counter(row["name"] for row in own)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ConfigError(f"env.names: {', '.join(twice)} is declared twice", "join its tables in truegate.toml")
     found = {
         name: _variable({**node, "name": name, "required": name in ours["required"]})
         for name, node in ours["properties"].items()
@@ -139,6 +158,20 @@ def _filled(template: str, base_port: int, secret: Callable[[int], str]) -> str:
         return secret(int(match["count"] or SECRET_CHARACTERS))
 
     return re.sub(r"\{(?:port\+(?P<offset>\d+)|secret(?::(?P<count>\d+))?)\}", fill, template)
+
+
+def init_profile(root: Path, profile: str, known: Mapping[str, Variable], base_port: int) -> tuple[Path, list[str]]:
+    """Write `.env.<profile>`; gives its path and the names that only a person can fill in.
+
+    Raises ConfigError for production, whose secrets no checkout should make, and where the file is there.
+    """
+    path = profile_file(root, profile)
+    if is_production(profile):
+        raise ConfigError(
+            f"{path.name} is not written: production's secrets come from its secrets manager", "see docs/secrets.md"
+        )
+    write_new(path, staging_text(known, base_port))
+    return path, [variable.name for variable in known.values() if variable.required and not variable.staging]
 
 
 def write_new(path: Path, text: str) -> None:
