@@ -333,3 +333,14 @@ def test_credentials_of_an_address_reach_no_message(tmp_path: Path, files: dict[
     assert reason.message.startswith(f"{next(iter(files))}: ")
     assert "git+https://example.invalid/y" in reason.message
     assert "secret" not in reason.message
+
+
+def test_a_requirements_in_that_another_includes_is_covered_by_its_lock(tmp_path: Path) -> None:
+    (tmp_path / "base.in").write_text("flask\n")
+    (tmp_path / "prod.in").write_text("-r base.in\nlodash-py\n")
+    (tmp_path / "other.in").write_text("unlocked-thing\n")
+    (tmp_path / "prod.txt").write_text("flask==2.2.5\nlodash-py==1.0\n")
+    files = [FoundFile(f"{name}.in", "requirements.in", "pypi", "manifest") for name in ("base", "other", "prod")]
+    files.append(FoundFile("prod.txt", "requirements", "pypi", "lockfile"))
+    problems = read_inventory(tmp_path, files, []).problems
+    assert [problem.message for problem in problems] == ["other.in: no lockfile holds unlocked-thing"]

@@ -24,7 +24,10 @@ NOT_LOOKED = (
     "vendored code without a lockfile",
     "code bundled inside packages",
 )
-UNNAMED = "packages that a requirements file needs and does not name: nothing in it tells that one is missing"
+NOT_IN = {  # by format: what its lockfiles do not tell
+    "requirements": "packages that a requirements file needs and does not name: nothing tells that one is missing",
+    "yarn": "packages that others bundle: yarn.lock does not list them",
+}
 CLOCK_SLACK = timedelta(hours=1)
 SERVICE, EXTERNAL = "unverified service", "external"  # sources of advisories that no note of ours tells
 PUBLIC = frozenset({"official", "imported", EXTERNAL})  # who accepts a report made elsewhere accepts its data
@@ -41,7 +44,7 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
     odd = [reason for report in reports for reason in differences(report, inventory)]
     age, source, data_problems, data_notes = _advisories(folder, meta, reports)
     steering = (meta.facts or {}).get("steering") or []
-    unnamed = [UNNAMED] if any(reading.format == "requirements" for reading in inventory.readings) else []
+    unnamed = [NOT_IN[form] for form in sorted({reading.format for reading in inventory.readings} & NOT_IN.keys())]
     return Result(
         kind="findings",
         looked=looked,

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from truegate.inventory.formats import matches
-from truegate.inventory.graph import Graph, place, problem, some
+from truegate.inventory.graph import CREDENTIALS, Graph, place, problem, some
 from truegate.inventory.manifests import needs, parse
 from truegate.inventory.npm import INSTALLED_LISTS, merge, read_npm
 from truegate.inventory.pnpm import read_pnpm
@@ -80,9 +80,9 @@ def _noted(problems: list[Reason], path: str) -> Iterator[None]:
     except OSError as error:
         what = error.strerror or "input or output error"
     except SYNTAX_ERRORS as error:
-        what = " ".join(str(error).split())[:300]
+        what = " ".join(CREDENTIALS.sub("//", str(error)).split())[:300]  # a cut could spare half of a password
     except SHAPE_ERRORS as error:
-        what = f"it has not the shape of its format ({type(error).__name__}: {str(error)[:80]})"
+        what = f"it has not the shape of its format ({type(error).__name__}: {CREDENTIALS.sub('//', str(error))[:80]})"
     else:
         return
     problems.append(problem("unreadable", path, f"can't be read: {what}", "mend it, or write it anew with its tool"))
@@ -103,8 +103,12 @@ def _scopes(included: Mapping[str, list[str]], dev_files: Sequence[str]) -> dict
 def _uncovered(file: FoundFile, manifest: Any, graphs: Sequence[Graph]) -> list[Reason]:
     """Tell what a manifest declares that no lockfile holds; readers check what lockfiles of npm cover."""
     stem, ending = posixpath.splitext(file.path)
-    covered = f"{stem}.txt" if ending == ".in" else posixpath.dirname(file.path)
-    locks = [graph.covers[covered] for graph in graphs if graph.ecosystem == file.ecosystem and covered in graph.covers]
+    folder = posixpath.dirname(file.path)
+    covered = f"{stem}.txt" if ending == ".in" else folder
+    covers = [item for graph in graphs if graph.ecosystem == file.ecosystem for item in graph.covers.items()]
+    locks = [names for path, names in covers if path == covered]
+    if ending == ".in" and not locks:  # included by another, and compiled with that
+        locks = [names for path, names in covers if posixpath.dirname(path) == folder]
     if file.format == "package.json":
         names = set[str]() if locks else set(merge(manifest, INSTALLED_LISTS))
     else:
