@@ -66,7 +66,7 @@ def test_every_schema_is_one_and_is_looked_at() -> None:
     import jsonschema_rs
 
     names = {path.name.removesuffix(".schema.json") for path in (KIT_ROOT / "schemas").glob("*.json")}
-    assert names == {*RECORDS, "config", "waivers"}
+    assert names == {*RECORDS, "config", "env", "waivers"}
     for name in names:
         jsonschema_rs.meta.validate(schema(name))
         assert schema(name)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
