@@ -228,8 +228,9 @@ def test_index_has_the_latest_of_each_check_first_and_then_all_runs_newest_first
 def test_index_without_runs_says_how_to_start_and_with_very_many_what_it_left_out() -> None:
     assert "No run has finished yet. Start with inv security.sca." in words(Reader(render_index({})))
     many = [dataclasses.replace(index_row(1, "a.b", "pass"), run_id=f"run-{i:05d}") for i in range(1_500)]
-    text = words(Reader(render_index(linked(*many))))
+    text = words(Reader(render_index(linked(*many), 7)))
     assert "1,000 of 1,500 are left out here; for all of them see inv evidence.list." in text
+    assert "inv evidence.list has 7 older" in text
     assert "run-01499" in text
 
 

@@ -96,9 +96,10 @@ def write_reports(config: Config, run_folder: Path, records: tuple[Meta, Policy,
     exports = {path.name: path.read_bytes() for path in sorted((run_folder / "raw").glob("bom.*"))}
     for name, data in {**render_all(*records), **exports}.items():
         evidence.write_atomic(folder / name, data)
-    newest = sorted(run_folders(config.folder("evidence.dir")), key=lambda path: path.name)[-INDEX_RUNS:]
-    pages = {row: f"{row.check.replace('.', '/')}/{row.run_id}/index.html" for row in rows_of(newest)}
+    kept = sorted(run_folders(config.folder("evidence.dir")), key=lambda path: path.name)
+    newest = rows_of(kept[-INDEX_RUNS:])
+    pages = {row: f"{row.check.replace('.', '/')}/{row.run_id}/index.html" for row in newest}
     links = {row: page if (reports / page).exists() else None for row, page in pages.items()}
-    evidence.write_atomic(reports / "index.html", render_index(links))
+    evidence.write_atomic(reports / "index.html", render_index(links, len(kept) - len(newest)))
     evidence.write_atomic(reports / "style.css", stylesheet())
     return folder / "index.html"

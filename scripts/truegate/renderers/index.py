@@ -9,10 +9,10 @@ from truegate.renderers import view
 from truegate.renderers.html import render_page
 
 
-def render_index(links: Mapping[Row, str | None]) -> bytes:
+def render_index(links: Mapping[Row, str | None], older: int = 0) -> bytes:
     """Give reports/index.html over runs with their pages' paths from there, None where there is no page.
 
-    The rows come in any order; style.css belongs beside the page.
+    The rows come in any order; `older` runs are not among them. style.css belongs beside the page.
     """
 
     def cells(row: Row) -> tuple[str, ...]:
@@ -29,4 +29,6 @@ def render_index(links: Mapping[Row, str | None]) -> bytes:
         view.section("Every run, newest first", "inv evidence.list", columns, newest_first, cells),
     ]
     checks, undecided = len({row.check for row in decided}), len(newest_first) - len(decided)
-    return render_page("index.html.j2", sections=sections, checks=checks, undecided=undecided, total=len(newest_first))
+    return render_page(
+        "index.html.j2", sections=sections, checks=checks, undecided=undecided, total=len(newest_first), older=older
+    )
