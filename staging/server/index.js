@@ -1,19 +1,26 @@
 // The reference service: reads its configuration, puts its parts together, listens, and ends in good order.
 
 import { readFileSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import express from 'express';
 import { createCache, createRedis } from './lib/cache.js';
 import { loadConfig } from './lib/config.js';
+import { controlRoutes } from './lib/controls.js';
 import { createDatabase, poolMetrics } from './lib/db.js';
+import { createEdge } from './lib/edge.js';
+import { createStorage, fileRoutes } from './lib/files.js';
 import { createFlags } from './lib/flags.js';
-import { createHealth } from './lib/health.js';
+import { createHealth, diskCheck, diskSpace, timed } from './lib/health.js';
 import { itemRoutes } from './lib/items.js';
+import { jobRoutes } from './lib/jobs.js';
 import { createLogger, requestLog, rotatingFile } from './lib/logging.js';
-import { createMetrics, httpMetrics, metricsPage, sampled, zeroFromOpenApi } from './lib/metrics.js';
+import { createMetrics, diskMetrics, healthGauge, httpMetrics, metricsPage, zeroFromOpenApi } from './lib/metrics.js';
+import { pageRoutes } from './lib/pages.js';
 import { notFound, problemAnswer } from './lib/problems.js';
+import { createQueue, queueCheck, queueMetrics } from './lib/queue.js';
 import { limitRate, securityHeaders } from './lib/security.js';
-import { closeWhileDraining, drain, onSignal } from './lib/shutdown.js';
+import { closeWhileDraining, drain, listen, onSignal } from './lib/shutdown.js';
+import { createStreams } from './lib/stream.js';
 import { httpSpans, startTracing, traceIds } from './lib/tracing.js';
 import { createValidator } from './lib/validate.js';
 
@@ -36,32 +43,35 @@ const http = httpMetrics(metrics);
 zeroFromOpenApi(http.duration, contract);
 const db = createDatabase({ url: config.databaseUrl, max: config.dbPoolMax, name: SERVICE, log });
 poolMetrics(metrics, db);
+diskMetrics(metrics, () => diskSpace(config.dataDir));
 const redis = createRedis({ url: config.redisUrl, log });
 const cache = createCache({ redis, metrics });
 const flags = await createFlags({ path: config.flagsFile, log, metrics });
+const queue = createQueue({ redis, log });
+queueMetrics(metrics, queue);
+const storage = createStorage({
+  endpoint: config.s3Endpoint, region: config.s3Region, bucket: config.s3Bucket,
+  accessKeyId: config.s3AccessKeyId, secretAccessKey: config.s3SecretAccessKey,
+});
 const validator = createValidator(contract);
+const streams = createStreams({ metrics, validator });
+const edge = createEdge({ redis, cacheDir: config.edgeCacheDir, secret: config.revalidateSecret, validator, metrics, log });
+await mkdir(config.dataDir, { recursive: true });
 
 let migrated = false;
 const health = createHealth({
   version,
   checks: [
-    {
-      name: 'postgres:responseTime', componentType: 'datastore', critical: true,
-      async run() {
-        const started = performance.now();
-        await db.query('SELECT 1');
-        return { observedValue: Math.round(performance.now() - started), observedUnit: 'ms', status: migrated ? 'pass' : 'fail' };
-      },
-    },
-    {
-      name: 'redis:responseTime', componentType: 'datastore',
-      async run() {
-        const started = performance.now();
-        await redis.ping();
-        return { observedValue: Math.round(performance.now() - started), observedUnit: 'ms' };
-      },
-    },
+    timed('postgres:responseTime', async () => {
+      await db.query('SELECT 1');
+      if (!migrated) throw Object.assign(new Error('the schema is not applied yet'), { code: 'MIGRATING' });
+    }, { critical: true }),
+    timed('redis:responseTime', () => redis.ping()),
+    queueCheck(queue),
+    timed('storage:responseTime', storage.reach),
+    diskCheck(config.dataDir),
   ],
+  onResult: healthGauge(metrics),
 });
 
 const app = express();
@@ -75,12 +85,18 @@ app.use(limitRate({ perMinute: config.rateLimitPerMinute }));
 app.use(express.json({ limit: JSON_LIMIT }));
 app.get('/openapi.json', (req, res) => { res.json(contract); });
 app.use(itemRoutes({ db, cache, flags, validator }));
+app.use(streams.router, jobRoutes({ db, redis, queue, validator, controls: config.controls }), edge.router);
+app.use(fileRoutes({ storage, dataDir: config.dataDir }));
+app.use(pageRoutes({ db, edge, validator, publicUrl: config.publicUrl }));
+if (config.controls) app.use(controlRoutes());
 app.use(notFound);
 app.use(problemAnswer(log, traceIds));
 
 const internal = express().disable('x-powered-by').get('/metrics', metricsPage(metrics));
-const internalServer = internal.listen(config.metricsPort, config.host);
-const server = app.listen(config.port, config.host, () => log.info({ port: config.port }, 'listening'));
+const internalServer = listen(internal, config.host, config.metricsPort);
+// A supervisor that holds the socket (LISTEN_FDS, as systemd passes it) loses no request between two processes.
+const server = process.env.LISTEN_FDS === '1' ? app.listen({ fd: 3 }) : listen(app, config.host, config.port);
+server.once('listening', () => log.info({ port: config.port }, 'listening'));
 
 async function migrateUntilDone() {
   while (!migrated) {
@@ -97,9 +113,10 @@ migrateUntilDone();
 
 onSignal(log, async () => {
   health.drain();
-  await drain(server, config.drainSeconds);
+  await drain(server, config.drainSeconds, streams.endAll);
   internalServer.close();
   flags.close();
+  await queue.close();
   redis.disconnect();
   await db.close();
   await stopTracing();

@@ -1,6 +1,7 @@
 // Health as three questions: /livez (is the process alive; touches nothing else), /readyz (may it get requests) and
 // /health (how is everything), the last two in the health+json format. Bounded in time, and asked at most once a second.
 
+import { statfs } from 'node:fs/promises';
 import { Router } from 'express';
 
 const WORSE = { pass: 0, warn: 1, fail: 2 };
@@ -68,4 +69,37 @@ function within(milliseconds, promise) {
     timer = setTimeout(() => reject(Object.assign(new Error('too slow'), { code: 'ETIMEDOUT' })), milliseconds);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** A check that shows how long `work()` took. */
+export function timed(name, work, { componentType = 'datastore', critical = false } = {}) {
+  return {
+    name,
+    componentType,
+    critical,
+    async run() {
+      const started = performance.now();
+      await work();
+      return { observedValue: Math.round(performance.now() - started), observedUnit: 'ms' };
+    },
+  };
+}
+
+/** Give the size and the free bytes of the disk that holds `folder`. */
+export async function diskSpace(folder) {
+  const { bsize, blocks, bavail } = await statfs(folder);
+  return { size: blocks * bsize, free: bavail * bsize };
+}
+
+/** A check of the free part of a disk. */
+export function diskCheck(folder, { warnBelow = 10, failBelow = 2 } = {}) {
+  return {
+    name: 'disk:free',
+    componentType: 'system',
+    async run() {
+      const { size, free } = await diskSpace(folder);
+      const percent = Math.round((1000 * free) / size) / 10;
+      return { observedValue: percent, observedUnit: 'percent', status: percent < failBelow ? 'fail' : percent < warnBelow ? 'warn' : 'pass' };
+    },
+  };
 }

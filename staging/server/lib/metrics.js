@@ -79,3 +79,21 @@ export function sampled(everyMs, sample) {
     await running;
   };
 }
+
+/** Give the `onResult` of a health module: 1 for pass, 0.5 for warn, 0 for fail, by check. */
+export function healthGauge(metrics) {
+  const status = metrics.gauge('health_check_status', 'State of each health check: 1 pass, 0.5 warn, 0 fail', { labelNames: ['check'] });
+  return (check, result) => status.set({ check }, { pass: 1, warn: 0.5, fail: 0 }[result]);
+}
+
+/** Gauges of the disk that holds the data folder; `diskSpace` gives its `{ size, free }` in bytes. */
+export function diskMetrics(metrics, diskSpace) {
+  const free = metrics.gauge('data_disk_free_bytes', 'Free bytes of the disk with the data folder');
+  metrics.gauge('data_disk_size_bytes', 'Size of the disk with the data folder', {
+    collect: sampled(5000, async (gauge) => {
+      const space = await diskSpace();
+      gauge.set(space.size);
+      free.set(space.free);
+    }),
+  });
+}

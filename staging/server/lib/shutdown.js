@@ -1,4 +1,4 @@
-// Ends a process so that no request is lost: readiness off, open requests and streams finished, then the pools closed.
+// Starts to listen, and ends so that no request is lost: readiness off, open requests and streams finished, then the pools closed.
 
 const POLITE_MS = 500; // keep-alive clients learn by `Connection: close` on their next answer, before their connection ends
 
@@ -38,4 +38,13 @@ export function onSignal(log, stop) {
       }
     });
   }
+}
+
+/** Listen, or say which port is taken and end with 1. */
+export function listen(app, host, port) {
+  return app.listen(port, host, (error) => {
+    if (!error) return;
+    process.stderr.write(error.code === 'EADDRINUSE' ? `port ${port} is taken; end what holds it or choose another\n` : `port ${port}: ${error.message}\n`);
+    process.exit(1);
+  });
 }
