@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import unquote
 
 from truegate import waivers
 from truegate.model import (
@@ -19,6 +20,8 @@ from truegate.model import (
     Status,
     Verdict,
 )
+
+MAX_NAMED = 3  # in the message of one criterion
 
 
 def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputRecord]) -> Verdict:
@@ -77,14 +80,15 @@ def _measure(
     criterion: Criterion, findings: Sequence[Finding], measurements: Sequence[Measurement], *, looked: bool
 ) -> tuple[CriterionOutcome, list[Reason]]:
     measured: float | int | None
-    why = ""
+    why, names = "", list[str]()
     if criterion.select is not None:
-        measured = sum(_selected(criterion, finding) for finding in findings)
+        selected = [finding for finding in findings if _selected(criterion, finding)]
+        measured, names = len(selected), list(dict.fromkeys(map(_name, selected)))
     else:
         measurement = next((m for m in measurements if m.id == criterion.id), None)
         measured = measurement.value if measurement else None
         why = (measurement.reason if measurement else None) or "nothing was measured"
-    status, reasons = _compare(criterion, measured, why)
+    status, reasons = _compare(criterion, measured, why, names)
     if not looked:  # no figure without a look
         measured, status = None, "inconclusive"
     looser = criterion.looser_than_default
@@ -94,7 +98,9 @@ def _measure(
     return outcome, reasons
 
 
-def _compare(criterion: Criterion, measured: float | None, why: str) -> tuple[Status, list[Reason]]:
+def _compare(
+    criterion: Criterion, measured: float | None, why: str, names: Sequence[str]
+) -> tuple[Status, list[Reason]]:
     if criterion.limit is None:
         return "pass", []
     if measured is None:
@@ -105,8 +111,16 @@ def _compare(criterion: Criterion, measured: float | None, why: str) -> tuple[St
         return "pass", []
     unit = f" {criterion.unit}" if criterion.unit else ""
     message = f"{criterion.id} is {measured}{unit}, wanted {criterion.op} {criterion.limit}"
+    message += f": {', '.join(names[:MAX_NAMED])}" if names else ""
+    message += f" and {len(names) - MAX_NAMED} more" if names[MAX_NAMED:] else ""
     status: Status = "fail" if criterion.kind == "failed" else "inconclusive"
     return status, [Reason(criterion.id, criterion.kind, message, criterion.next_step)]
+
+
+def _name(finding: Finding) -> str:
+    """Give what a finding is in, in short."""
+    package = (finding.package or "").partition("/")[2]
+    return unquote(package) or (finding.locations[0].path if finding.locations else finding.identity)
 
 
 def _selected(criterion: Criterion, finding: Finding) -> bool:

@@ -300,4 +300,12 @@ def test_the_judge_reads_no_clock_no_environment_and_no_file(module: Any) -> Non
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported <= {
         "__future__", "collections.abc", "dataclasses", "datetime", "fnmatch", "re", "truegate", "truegate.model",
+            "urllib.parse",
     }  # fmt: skip
+
+
+def test_a_missed_criterion_names_what_it_counts() -> None:
+    packages = ["pkg:npm/xxx", "pkg:npm/%40babel/core", None, "pkg:pypi/flask", "pkg:npm/xxx", "pkg:npm/late"]
+    findings = tuple(replace(FINDING, identity=f"{i}", package=package) for i, package in enumerate(packages))
+    (reason,) = judge(replace(CLEAN, findings=findings)).reasons
+    assert reason.message == "runtime_high_max is 6 findings, wanted <= 0: xxx, @babel/core, 2 and 2 more"
