@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from truegate import env
 from truegate.errors import ConfigError
@@ -150,4 +151,6 @@ def _is_secret(name: str, value: str) -> bool:
 
 def _url_passwords(variables: Mapping[str, str]) -> dict[str, str]:
     found = {name: re.search(r"://[^/\s:@]*:([^/\s@]+)@", value) for name, value in variables.items()}
-    return {f"{name} (password)": match.group(1) for name, match in found.items() if match}
+    written = {f"{name} (password)": match.group(1) for name, match in found.items() if match}
+    decoded = {f"{name}, decoded": unquote(text) for name, text in written.items() if unquote(text) != text}
+    return written | decoded  # a server that refuses a password names it as it read it

@@ -52,13 +52,19 @@ def read_env(path: Path) -> list[Assignment]:
     from dotenv.parser import parse_stream
 
     bindings = list(parse_stream(io.StringIO(read_text(path))))
-    bad = [str(binding.original.line) for binding in bindings if binding.error]
+    bad = [str(_line(binding.original)) for binding in bindings if binding.error]
     if bad:
         raise ConfigError(
             f"{path.name}: line {', '.join(bad)} can't be read (a quote left open?)",
             "close the quote or add NAME=value",
         )
-    return [Assignment(b.key, b.value, b.original.line) for b in bindings if b.key]
+    return [Assignment(binding.key, binding.value, _line(binding.original)) for binding in bindings if binding.key]
+
+
+def _line(original: Any) -> int:
+    """Give the line of an entry; the parser counts the empty lines above it to the entry."""
+    text: str = original.string
+    return int(original.line) + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def open_entries(path: Path) -> list[Assignment]:

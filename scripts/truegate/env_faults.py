@@ -17,10 +17,12 @@ from truegate.env import Variable
 BITS_PER_CHARACTER = 2.5
 PLACEHOLDER = re.compile(
     r"change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|with)|place-?holder|your[-_ ]|insert[-_ ]"
-    r"|^<.*>$|\$\{\w+[^}]*\}|^\$\w+$|\{\{.*\}\}|^\W*(to-?do|fix-?me|tbd|none|null|undefined|secret|pass(word|wd)?|admin|root|postgres|redis|dummy|example|test"
-    r"|foo|bar|x+|\*+|\.+)[\d!]*\W*$"
+    r"|^<.*>$|\$\{\w+[^}]*\}|^\$\w+$|\{\{.*\}\}|^\W*(to-?do|fix-?me|tbd|none|null|undefined|x+|\*+|\.+)\W*$"
     r"|://([^/@]*@)?([^/@:]+\.)?(example(\.(com|net|org))?|invalid)\.?([:/?#]|$)",  # RFC 2606: nobody's hosts
     re.IGNORECASE,
+)
+NO_SECRET = re.compile(
+    r"\W*(secret|pass(word|wd)?|admin|root|postgres|redis|dummy|example|test|foo|bar)[\d\W]*", re.IGNORECASE
 )
 
 
@@ -31,7 +33,7 @@ def value_faults(variable: Variable, value: str, *, production: bool) -> Iterato
             yield "is empty"
         return
     secret = secret_in(variable.name, value, variable)
-    if any(PLACEHOLDER.search(text) for text in (value, secret)):
+    if PLACEHOLDER.search(value) or PLACEHOLDER.search(secret) or NO_SECRET.fullmatch(secret):
         yield "holds a placeholder"
         return
     if variable.format == "url":
@@ -73,13 +75,12 @@ def _entropy(counts: Mapping[object, int]) -> float:
 
 def secret_in(name: str, value: str, variable: Variable | None = None) -> str:
     """Give the secret in a value: the password of an address, the value of a secret variable, else nothing."""
-    if "://" in value:
-        try:
-            password = urlsplit(value).password
-        except ValueError:
-            password = None
-        if password or (variable and variable.format == "url"):
-            return unquote(password or "")
+    try:
+        password = urlsplit(value).password if "://" in value else None
+    except ValueError:
+        password = None
+    if password or (variable and variable.format == "url"):
+        return unquote(password or "")
     is_secret = variable.secret if variable else bool(SECRET_NAME.search(name))
     return value if is_secret else ""
 

@@ -223,7 +223,7 @@ def test_paths_start_at_the_target_and_home_is_known(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("text", "line"),
     [('A=1\nB="open\n', "2"), ("A='open\nB=2\n", "1"), ('A="x\nB="y\n', "1"), ('A="a" b\n', "1"), ("=x\n", "1"),
-     ('A="ok"\n\nB=\'x\nC="z', "2, 4")],
+     ('A="ok"\n\nB=\'x\nC="z', "3, 4")],
 )  # fmt: skip
 def test_a_profile_with_a_quote_left_open_is_refused(text: str, line: str, tmp_path: Path) -> None:
     (tmp_path / ".env.staging").write_text(text)
@@ -275,6 +275,7 @@ def test_a_profile_fills_the_environment_and_what_is_set_wins(tmp_path: Path, mo
         ("aws_secret_access_key", "x/y+z==", "x/y+z=="),
         ("SENTRY_DSN", "https://abc@sentry.example.org/1", "https://abc@sentry.example.org/1"),
         ("HTTPS_PROXY", "http://ada:p%40ss@proxy.example.org:3128", "p%40ss"),
+        ("HTTPS_PROXY", "http://ada:p%40ss@proxy.example.org:3128", "p@ss"),
         ("DATABASE_URL", "postgres://app:s3cr3t@db/app", "s3cr3t"),
         ("HOSTNAME", "build-7", None),
         ("SSH_AUTH_SOCK", "/", None),
