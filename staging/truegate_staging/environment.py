@@ -9,7 +9,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from truegate import runner, tools
 from truegate.config import Config
@@ -19,7 +18,7 @@ from truegate.progress import Progress
 from truegate.tools import FoundTool
 from truegate_staging import prepare, supervise
 from truegate_staging.parts import PARTS, Part, program, service_variables
-from truegate_staging.ports import belongs_to, holders
+from truegate_staging.ports import holders
 from truegate_staging.site import OFFSETS, STAGING, Site, locate
 
 
@@ -154,13 +153,3 @@ def describe(site: Site) -> list[list[str]]:
         address = f"127.0.0.1:{site.port(part.port)}"
         rows.append([part.name, tool.version if tool else "", address, word, uptime, tool.source if tool else ""])
     return rows
-
-
-def left_behind(site: Site) -> list[str]:
-    """Give the processes that were started for this environment and still run."""
-    own = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [str(pid) for pid in own if pid not in _ourselves() and belongs_to(pid, site.folder)]
-
-
-def _ourselves() -> set[int]:
-    return {os.getpid(), os.getppid()}

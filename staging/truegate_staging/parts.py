@@ -60,7 +60,12 @@ def answers(port: str, path: str, status: int = 200) -> Ask:
 
 def redis_answers(site: Site) -> str | None:
     """Ask Redis with its password; while it loads its data it says so."""
-    question = f"AUTH {site.password('REDIS_URL')}\r\nPING\r\nQUIT\r\n"
+    return redis_says(site, "PING")
+
+
+def redis_says(site: Site, command: str) -> str | None:
+    """Give None when Redis answers a command with PONG, else what it said."""
+    question = f"AUTH {site.password('REDIS_URL')}\r\n{command}\r\nQUIT\r\n"
     try:
         with socket.create_connection(("127.0.0.1", site.port("redis")), TIMEOUT_SECONDS) as connection:
             connection.sendall(question.encode())
@@ -68,7 +73,7 @@ def redis_answers(site: Site) -> str | None:
                 answer = stream.read()
     except OSError as error:
         return f"redis: {error}"
-    return None if b"+PONG" in answer else f"redis: {answer.decode('utf-8', 'replace').strip()}"
+    return None if b"PONG\r\n" in answer else f"redis: {answer.decode('utf-8', 'replace').strip()}"
 
 
 def postgres_answers(site: Site) -> str | None:

@@ -21,14 +21,12 @@ class Holder:
 
 
 def holders(ports: Collection[int]) -> list[Holder]:
-    """Give who listens on any of `ports`, IPv4 and IPv6, in order of port."""
+    """Give every process that listens on any of `ports`, IPv4 and IPv6."""
     sockets = {inode: port for inode, port in _listening() if port in ports}
-    owners = dict(_owners(sockets.keys())) if sockets else {}
-    found = {(port, owners.get(inode)) for inode, port in sockets.items()}
-    return [
-        Holder(port, pid, command_of(pid) if pid else "a process of another user")
-        for port, pid in sorted(found, key=str)
-    ]
+    owned = {(sockets[inode], pid) for inode, pid in _owners(sockets.keys())} if sockets else set()
+    found = [Holder(port, pid, command_of(pid)) for port, pid in sorted(owned)]
+    unseen = set(sockets.values()) - {port for port, _ in owned}
+    return found + [Holder(port, None, "a process of another user") for port in sorted(unseen)]
 
 
 def _listening() -> Iterator[tuple[str, int]]:

@@ -116,7 +116,8 @@ def publish(site: Site, source: Path) -> Path:
     """Give a place of a folder of programs that the site's user can enter: where it is, or a copy."""
     if site.user is None or enters(source, site.user):
         return source
-    copy = site.folder / "programs" / _digest(source)
+    newest = max(path.lstat().st_mtime_ns for path in source.rglob("*"))
+    copy = site.folder / "programs" / f"{_digest(source)}-{newest}"
     if not copy.exists():
         part = copy.with_name(f"{copy.name}.{os.getpid()}")
         shutil.copytree(source, part, symlinks=True)

@@ -104,6 +104,13 @@ def _open(request: Request) -> Any:
         return answer
 
 
+def is_ready(kit: Path) -> bool:
+    try:
+        return call(kit, "service", "/readyz")[0] == 200
+    except OSError:  # it has not come back yet
+        return False
+
+
 def processes(kit: Path) -> list[str]:
     """Give the command lines of what works in or was started from a kit's folder, this test's own aside."""
     found = []

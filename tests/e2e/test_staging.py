@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,15 +21,14 @@ PARTS = ["collector", "postgres", "redis", "storage", "toxiproxy", "service", "w
 
 
 @pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Make a copy of the repository that an unprivileged user can enter, as a checkout in a home is not for root."""
-    place = tmp_path_factory.mktemp("staging")
-    for folder in (place, *place.parents[:2]):
-        folder.chmod(0o755)
-    made = staging.make(place / "kit")
-    yield made
-    staging.inv(made, "staging.down")
-    assert staging.processes(made) == []
+def kit() -> Iterator[Path]:
+    """Make a copy of the repository that an unprivileged user can enter, as a checkout in root's home is not."""
+    with tempfile.TemporaryDirectory(prefix="truegate-staging-") as place:
+        Path(place).chmod(0o755)
+        made = staging.make(Path(place, "kit"))
+        yield made
+        staging.inv(made, "staging.down")
+        assert staging.processes(made) == []
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_part_that_is_killed_comes_back_and_no_row_is_lost(up: Path) -> None:
             ),
             port,
         )
-    staging.until(lambda: staging.call(up, "service", "/readyz")[0] == 200, "the service is ready again")
+    staging.until(lambda: staging.is_ready(up), "the service is ready again")
     status, _, body = staging.call(up, "service", "/api/items/500")
     assert (status, '"id":500' in body.replace(" ", "")) == (200, True)
 
