@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from truegate import runner
 from truegate.config import Config, expanded
@@ -69,14 +68,15 @@ def encrypt(config: Config, profile: str) -> Encrypted:
     return Encrypted(path, new_key)
 
 
-def edit(config: Config, profile: str) -> NoReturn:
-    """Become `sops edit`: it opens the decrypted profile in $EDITOR and ends with codes of its own (200: unchanged)."""
+def edit_command(config: Config, profile: str) -> str:
+    """Give the command that opens the decrypted profile in $EDITOR; the editor needs the user's own terminal.
+
+    Raises ConfigError where there is no encrypted file.
+    """
     path = encrypted_file(config.target_dir, profile)
     if not path.exists():
         raise ConfigError(f"{path} is missing", f"inv env.encrypt --profile {profile} makes it from .env.{profile}")
-    sops = str(_tool("sops", config))
-    sys.stdout.flush()
-    os.execv(sops, [sops, "edit", str(path)])  # noqa: S606  an editor needs the terminal itself
+    return runner.shown([str(_tool("sops", config)), "edit", str(path)])
 
 
 def _values(source: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import support  # type: ignore[import-not-found]
-from env_commands import Done, block, inv_on_path, run  # type: ignore[import-not-found]
+from env_commands import PAGE, Done, block, inv_on_path, run  # type: ignore[import-not-found]
 
 from truegate.env import read_env
 
@@ -121,14 +121,16 @@ def test_any_task_runs_with_it_and_keeps_its_exit_code(tmp_path: Path, programs:
 
 
 def test_editing(target: Path, programs: Path) -> None:
-    done = task("env.edit", target.parent, {"EDITOR": "sed -i s/DOLLAR=.*/DOLLAR=changed/"})
+    inv, key = inv_on_path(target.parent / "bin"), {"XDG_CONFIG_HOME": str(target.parent / "conf")}
+    edit = next(line for line in PAGE.splitlines() if line.startswith("eval"))
+    done = run(edit, target, inv, programs, EDITOR="sed -i s/DOLLAR=.*/DOLLAR=changed/", **key)
     assert done.returncode == 0, done.stderr
     found = decrypted(target, programs)
     assert {name: found[name] for name in VALUES} == {**VALUES, "DOLLAR": "changed"}
-    assert task("env.edit", target.parent, {"EDITOR": "true"}).returncode == 200
+    assert run(edit, target, inv, programs, EDITOR="true", **key).returncode == 200
     (target / ".env.staging.sops.env").unlink()
     done = task("env.edit", target.parent)
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
     assert "inv env.encrypt --profile staging makes it" in done.stderr
 
 

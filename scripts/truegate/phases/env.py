@@ -85,10 +85,10 @@ def encrypt(_context: Context, target: str = ".", profile: str = "staging") -> N
 
 @task(help={**TARGET, "profile": "which to edit"})
 def edit(_context: Context, target: str = ".", profile: str = "staging") -> None:
-    """Open the encrypted profile in your editor."""
+    """Print the command that edits the secrets."""
     from truegate.config import load_config
-    from truegate.env_sops import edit as edit_profile
+    from truegate.env_sops import edit_command
     from truegate.finish import user_errors
 
     with user_errors():
-        edit_profile(load_config(target), profile)
+        print(edit_command(load_config(target), profile))
