@@ -54,7 +54,7 @@ const VARIABLES = {
   TRUEGATE_CONTROLS: ['controls', oneOf(['0', '1']), '0'],
   LOG_LEVEL: ['logLevel', oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), 'info'],
   LOG_FILE_KIB: ['logFileKib', wholeNumber(1, 1048576), 20480],
-  LOG_FILE_COUNT: ['logFileCount', wholeNumber(1, 1000), 10],
+  LOG_FILE_COUNT: ['logFileCount', wholeNumber(2, 1000), 10],
   DB_POOL_MAX: ['dbPoolMax', wholeNumber(1, 1000), 10],
   // Load generators and the edge all come from one address: staging is generous, prod is not.
   RATE_LIMIT_PER_MINUTE: ['rateLimitPerMinute', wholeNumber(1, 1e9), null],

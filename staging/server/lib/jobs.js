@@ -7,12 +7,8 @@ import { jobId } from './queue.js';
 
 const NO_SUCH_JOB = 'There is no such job';
 
-const describe = async (job) => ({
-  id: job.id,
-  state: await job.getState(),
-  attempts: job.attemptsMade,
-  result: job.returnvalue ?? null,
-  failed_reason: job.failedReason ?? null,
+const describe = (job, state) => ({
+  id: job.id, state, attempts: job.attemptsMade, result: job.returnvalue ?? null, failed_reason: job.failedReason ?? null,
 });
 
 function readJobId(req) {
@@ -46,15 +42,18 @@ export function jobRoutes({ db, redis, queue, validator, controls }) {
   router.get('/api/jobs/:id', async (req, res) => {
     const id = readJobId(req);
     const { rows: [mark] } = await db.query('SELECT result FROM job_marks WHERE job_id = $1', [id]);
-    const job = mark && redis.status !== 'ready' ? undefined : await withQueue(() => queue.getJob(id));
+    const job = mark && redis.status !== 'ready' ? undefined : await withQueue(async () => {
+      const state = await queue.getJobState(id); // before the job: what is told of a finished one is then whole
+      const found = await queue.getJob(id);
+      return found && describe(found, state);
+    });
     if (!job && !mark) throw new Problem(404, NO_SUCH_JOB);
-    res.set('Cache-Control', 'no-store').json(job ? await withQueue(() => describe(job))
-      : { id, state: 'completed', attempts: 1, result: mark.result, failed_reason: null });
+    res.set('Cache-Control', 'no-store').json(job ?? { id, state: 'completed', attempts: 1, result: mark.result, failed_reason: null });
   });
 
   router.get('/api/dead-letters', validator.query('listDeadLetters'), async (req, res) => {
-    const jobs = await withQueue(async () => Promise.all((await queue.getFailed(0, res.locals.query.limit - 1)).map(describe)));
-    res.set('Cache-Control', 'no-store').json({ jobs });
+    const jobs = await withQueue(() => queue.getFailed(0, res.locals.query.limit - 1));
+    res.set('Cache-Control', 'no-store').json({ jobs: jobs.map((job) => describe(job, 'failed')) });
   });
 
   router.post('/api/dead-letters/:id/retry', async (req, res) => {

@@ -21,7 +21,7 @@ export async function rotatingFile({ folder, name, fileKib, fileCount }) {
     size: `${fileKib}k`,
     frequency: 'daily',
     dateFormat: 'yyyy-MM-dd',
-    limit: { count: fileCount, removeOtherLogFiles: true },
+    limit: { count: fileCount - 1, removeOtherLogFiles: true }, // it does not count the file in use
     mkdir: true,
     sync: false,
     minLength: 4096,
