@@ -1,41 +1,24 @@
 // The worker: takes jobs from the queue. A job may come twice (a crash, a lost lock); its effect happens once, because
 // the effect and a mark with the job's id are written in one transaction.
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnrecoverableError, Worker } from 'bullmq';
 import express from 'express';
-import { createCache, createRedis } from './lib/cache.js';
-import { loadConfig } from './lib/config.js';
-import { createDatabase, poolMetrics } from './lib/db.js';
-import { createHealth } from './lib/health.js';
+import { createHealth, timed } from './lib/health.js';
 import { forgetOldKeys } from './lib/idempotency.js';
 import { cacheKey, findItem } from './lib/items.js';
-import { createLogger, rotatingFile } from './lib/logging.js';
-import { createMetrics, metricsPage } from './lib/metrics.js';
+import { healthGauge, metricsPage } from './lib/metrics.js';
 import { QUEUE, telemetry } from './lib/queue.js';
 import { listen, onSignal } from './lib/shutdown.js';
-import { startTracing, traceIds } from './lib/tracing.js';
+import { startParts } from './lib/start.js';
+import { traceIds } from './lib/tracing.js';
 
-const SERVICE = 'worker';
 const CONCURRENCY = 4;
 const LOCK_MS = 5000; // a job whose worker died comes back after this, and the next look for stalled ones
 const LOOK_FOR_STALLED_MS = 2500;
 const HOUR_MS = 3_600_000;
 
-const config = loadConfig();
-const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
-const rotation = { folder: config.logDir, fileKib: config.logFileKib, fileCount: config.logFileCount };
-const { logger: log, close: closeLog } = await createLogger({ service: SERVICE, version, level: config.logLevel, traceIds, ...rotation });
-const stopTracing = startTracing({
-  service: SERVICE, version, ratio: config.traceRatio, endpoint: config.otlpEndpoint,
-  file: config.otlpEndpoint ? undefined : await rotatingFile({ name: `${SERVICE}-traces`, ...rotation }),
-});
-const metrics = createMetrics({ service: SERVICE, version });
-const db = createDatabase({ url: config.databaseUrl, max: CONCURRENCY + 1, name: SERVICE, log });
-poolMetrics(metrics, db);
-const redis = createRedis({ url: config.redisUrl, log, blocking: true });
-const cache = createCache({ redis, metrics });
+const { config, version, log, metrics, db, redis, cache, close } = await startParts('worker', { connections: CONCURRENCY + 1, blocking: true });
 const seconds = metrics.histogram('job_duration_seconds', 'Duration of an attempt at a job', { labelNames: ['outcome'] });
 for (const outcome of ['completed', 'repeated', 'failed', 'dead']) seconds.zero({ outcome });
 
@@ -93,9 +76,10 @@ worker.on('stalled', (id) => log.warn({ job_id: id }, 'job stalled; it runs agai
 const health = createHealth({
   version,
   checks: [
-    { name: 'redis:status', componentType: 'datastore', critical: true, run: async () => ({ observedValue: redis.status, status: redis.status === 'ready' ? 'pass' : 'fail' }) },
-    { name: 'postgres:connectivity', componentType: 'datastore', critical: true, run: async () => { await db.query('SELECT 1'); } },
+    timed('postgres:responseTime', () => db.query('SELECT 1'), { critical: true }),
+    timed('redis:responseTime', () => redis.ping(), { critical: true }),
   ],
+  onResult: healthGauge(metrics),
 });
 const internal = express().disable('x-powered-by').use(health.router).get('/metrics', metricsPage(metrics));
 const server = listen(internal, config.host, config.workerMetricsPort);
@@ -109,10 +93,7 @@ onSignal(log, async () => {
   health.drain();
   clearInterval(cleaning);
   await worker.close(); // waits for the jobs in hand
-  redis.disconnect();
-  await db.close();
   server.close();
   server.closeAllConnections();
-  await stopTracing();
-  await closeLog();
+  await close();
 });

@@ -17,7 +17,7 @@ export const POOL_SETTINGS = {
   keepAlive: true,
 };
 
-export function createDatabase({ url, max, name, log }) {
+export function createDatabase({ url, max, name, log, metrics }) {
   const pool = tracePool(new pg.Pool({ connectionString: url, max, application_name: name, ...POOL_SETTINGS }));
   pool.on('error', (error) => log.warn({ code: error.code, error: error.message }, 'idle database connection lost'));
 
@@ -48,25 +48,25 @@ export function createDatabase({ url, max, name, log }) {
     });
   }
 
-  return { pool, query: (text, values) => pool.query(text, values), transaction, migrate, close: () => pool.end() };
+  poolMetrics(metrics, pool);
+  return { query: (text, values) => pool.query(text, values), transaction, migrate, close: () => pool.end() };
 }
 
-/** Gauges of the pool and of the database's size. */
-export function poolMetrics(metrics, db) {
+function poolMetrics(metrics, pool) {
   metrics.gauge('db_client_connection_count', 'Connections of the pool by state', {
     labelNames: ['db_client_connection_state'],
     collect() {
-      this.set({ db_client_connection_state: 'idle' }, db.pool.idleCount);
-      this.set({ db_client_connection_state: 'used' }, db.pool.totalCount - db.pool.idleCount);
+      this.set({ db_client_connection_state: 'idle' }, pool.idleCount);
+      this.set({ db_client_connection_state: 'used' }, pool.totalCount - pool.idleCount);
     },
   });
   metrics.gauge('db_client_connection_pending_requests', 'Requests that wait for a connection', {
-    collect() { this.set(db.pool.waitingCount); },
+    collect() { this.set(pool.waitingCount); },
   });
-  metrics.gauge('db_client_connection_max', 'Connections that the pool may open').set(db.pool.options.max);
+  metrics.gauge('db_client_connection_max', 'Connections that the pool may open').set(pool.options.max);
   metrics.gauge('db_size_bytes', 'Size of the database on disk', {
     collect: sampled(30_000, async (gauge) => {
-      const { rows } = await db.query('SELECT pg_database_size(current_database()) AS bytes');
+      const { rows } = await pool.query('SELECT pg_database_size(current_database()) AS bytes');
       gauge.set(rows[0].bytes);
     }),
   });

@@ -11,9 +11,13 @@ import { Problem, unavailable } from './problems.js';
 const LIMIT = '5mb';
 const TIMEOUT_MS = 4000;
 
-export function createStorage({ endpoint, region, bucket, accessKeyId, secretAccessKey }) {
+export function createStorage(config) {
   const s3 = new S3mini({
-    endpoint: `${endpoint.replace(/\/$/, '')}/${bucket}`, region, accessKeyId, secretAccessKey, requestAbortTimeout: TIMEOUT_MS,
+    endpoint: `${config.s3Endpoint.replace(/\/$/, '')}/${config.s3Bucket}`,
+    region: config.s3Region,
+    accessKeyId: config.s3AccessKeyId,
+    secretAccessKey: config.s3SecretAccessKey,
+    requestAbortTimeout: TIMEOUT_MS,
   });
   async function reach() {
     if (!await s3.bucketExists()) throw Object.assign(new Error('no such bucket'), { code: 'NoSuchBucket' });
@@ -66,15 +70,15 @@ export function fileRoutes({ storage: { s3 }, dataDir }) {
 
   router.put('/api/files/:name', express.raw({ type: () => true, limit: LIMIT }), async (req, res) => {
     const name = readName(req);
-    if (!Buffer.isBuffer(req.body) || req.body.length === 0) throw new Problem(400, 'The body is empty');
+    const body = req.body ?? Buffer.alloc(0);
     const receipt = {
       name,
-      bytes: req.body.length,
-      sha256: createHash('sha256').update(req.body).digest('hex'),
+      bytes: body.length,
+      sha256: createHash('sha256').update(body).digest('hex'),
       content_type: 'application/octet-stream',
       stored_at: new Date().toISOString(),
     };
-    await withStorage(() => s3.putObject(objectKey(receipt), req.body, receipt.content_type));
+    await withStorage(() => s3.putObject(objectKey(receipt), body, receipt.content_type));
     await writeReceipt(receipt);
     res.status(201).json(receipt);
   });

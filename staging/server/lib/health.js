@@ -60,7 +60,7 @@ export function createHealth({ checks, version, timeoutMs = 1000, freshMs = 1000
   });
   router.get('/readyz', answer);
   router.get('/health', answer);
-  return { router, state, drain: () => { draining = true; }, isDraining: () => draining };
+  return { router, drain: () => { draining = true; }, isDraining: () => draining };
 }
 
 function within(milliseconds, promise) {

@@ -2,6 +2,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -42,15 +43,11 @@ export async function createLogger({ service, version, level, traceIds = () => (
     redact: { paths: SECRETS.flatMap((name) => [`["${name}"]`, `*["${name}"]`]), censor: '[redacted]' },
     mixin: () => ({ request_id: request.getStore(), ...traceIds() }),
   }, destination);
-  return { logger, close: () => closeFile(destination) };
-}
-
-function closeFile(destination) {
-  return new Promise((resolve) => {
-    destination.once('close', resolve);
-    destination.once('error', resolve);
+  const close = () => {
     destination.end();
-  });
+    return once(destination, 'close');
+  };
+  return { logger, close };
 }
 
 /** Express middleware: one line a request, when it ended; everything logged in between carries its request id. */

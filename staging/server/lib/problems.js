@@ -26,8 +26,17 @@ function asProblem(error) {
   return new Problem(500, 'An unexpected error happened; the log has it under this request id');
 }
 
-export function notFound() {
-  throw new Problem(404, 'There is nothing at this address');
+/** Express handler for what nothing else took: 405 with Allow where the contract has the path, else 404. */
+export function notFound(contract) {
+  const known = Object.entries(contract.paths).map(([path, operations]) => {
+    const methods = Object.keys(operations).map((method) => method.toUpperCase());
+    return { pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`), allow: methods.join(', ') };
+  });
+  return (req) => {
+    const path = known.find(({ pattern }) => pattern.test(req.path));
+    if (path) throw new Problem(405, `Allowed here: ${path.allow}`, {}, { Allow: path.allow });
+    throw new Problem(404, 'There is nothing at this address');
+  };
 }
 
 /** Express error handler. */

@@ -31,6 +31,7 @@ export function createStreams({ metrics, validator }) {
     function finish(outcome) {
       if (!open.delete(stream)) return;
       clearTimeout(timer);
+      clearImmediate(timer);
       clearInterval(heartbeat);
       ended.inc({ outcome });
       if (outcome === 'client_gone') return;
@@ -50,7 +51,7 @@ export function createStreams({ metrics, validator }) {
 
     function schedule() {
       if (!open.has(stream)) return;
-      timer = id >= events ? setImmediate(tick) : setTimeout(tick, intervalMs);
+      timer = id >= events || intervalMs === 0 ? setImmediate(tick) : setTimeout(tick, intervalMs);
     }
 
     res.once('close', () => finish('client_gone'));

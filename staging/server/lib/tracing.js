@@ -3,6 +3,7 @@
 // `traceparent` is always recorded.
 
 import { tracingChannel } from 'node:diagnostics_channel';
+import { once } from 'node:events';
 import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer';
@@ -31,7 +32,8 @@ function fileExporter(stream) {
       done({ code: 0 });
     },
     async shutdown() {
-      stream.flushSync();
+      stream.end();
+      await once(stream, 'close');
     },
   };
 }
@@ -103,14 +105,11 @@ function traceQueries(target) {
 /** ioredis tells of each command on a diagnostics channel. */
 function traceIoredis() {
   const spans = new WeakMap();
-  const nothing = () => {};
   tracingChannel('ioredis:command').subscribe({
     start(message) {
       const span = startClientSpan(`${message.command} redis`, { 'db.system.name': 'redis', 'db.operation.name': message.command });
       if (span) spans.set(message, span);
     },
-    end: nothing,
-    asyncStart: nothing,
     asyncEnd: (message) => spans.get(message)?.end(),
     error(message) {
       const span = spans.get(message);

@@ -70,6 +70,12 @@ describe('bad input', () => {
     await assertProblem(await fetch(`${service.url}/api/files/%E0%A4%A`), 400);
   });
 
+  test('a method that a path does not have: 405 with those that it has', async () => {
+    const answer = await fetch(`${service.url}/api/items/1`, { method: 'PATCH' });
+    assert.equal(answer.headers.get('allow'), 'GET, PUT, DELETE');
+    await assertProblem(answer, 405);
+  });
+
   test('a file name that would leave the folder: 400', async () => {
     for (const name of ['..%2F..%2Fetc%2Fpasswd', '.hidden', 'a%00b']) {
       await assertProblem(await fetch(`${service.url}/api/files/${name}`, { method: 'PUT', body: 'x' }), 400);
@@ -80,7 +86,7 @@ describe('bad input', () => {
     await new Promise((resolve, reject) => {
       http.request(`${service.url}/`, { method: 'PROPFIND' }, (answer) => resolve(answer.resume())).on('error', reject).end();
     });
-    assert.equal(await service.metric('http_server_request_duration_seconds_count{http_request_method="_OTHER",http_route="unmatched",http_response_status_code="404"}'), 1);
+    assert.equal(await service.metric('http_server_request_duration_seconds_count{http_request_method="_OTHER",http_route="unmatched",http_response_status_code="405"}'), 1);
   });
 
   test('markup in a search is shown as text', async () => {

@@ -35,8 +35,11 @@ describe('files and revalidation', () => {
     assert.equal((await fetch(`${service.url}/api/files/${name}`)).status, 404);
   });
 
-  test('an empty file is refused', async () => {
-    assert.equal((await fetch(`${service.url}/api/files/empty`, { method: 'PUT' })).status, 400);
+  test('an empty file is a file', async () => {
+    const url = `${service.url}/api/files/test-${randomUUID()}`;
+    assert.equal((await (await fetch(url, { method: 'PUT' })).json()).bytes, 0);
+    assert.equal((await (await fetch(url)).arrayBuffer()).byteLength, 0);
+    assert.equal((await fetch(url, { method: 'DELETE' })).status, 204);
   });
 
   test('a folder that can not be written: an error, and no file that looks stored', async () => {

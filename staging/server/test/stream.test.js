@@ -43,13 +43,13 @@ describe('streams', () => {
   });
 
   test('refuse a length or a rate out of bounds', async () => {
-    for (const query of ['events=0', 'events=1000000', 'interval_ms=-1', 'heartbeat_ms=1', 'events=x']) {
+    for (const query of ['events=0', 'events=1000001', 'interval_ms=-1', 'heartbeat_ms=1', 'events=x']) {
       assert.equal((await fetch(at(query))).status, 400, query);
     }
   });
 
   test('a client that reads slowly does not fill the memory', async () => {
-    const request = http.get(at('events=100000&interval_ms=0'));
+    const request = http.get(at('events=1000000&interval_ms=0'));
     request.on('error', () => {});
     const answer = await new Promise((resolve) => { request.on('response', resolve); });
     answer.pause();
@@ -61,7 +61,7 @@ describe('streams', () => {
       last = now;
       return stands;
     }, 'the stream to wait for its client');
-    assert.ok(last < 100_000);
+    assert.ok(last < 1_000_000);
     request.destroy();
     await until(async () => await service.metric('sse_streams_active') === 0, 'the stream to end');
   });
