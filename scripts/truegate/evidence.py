@@ -65,7 +65,7 @@ class RunFolder:
         logs = self.path / "raw" / name
         logs.parent.mkdir(exist_ok=True)
         clean = runner.clean_environment(self.work / "home", found.tool.pass_env)
-        with Progress(f"{self.meta.check}: {found.tool.name} {found.version}", quiet=self.quiet) as progress:
+        with Progress(f"{self.meta.check}: {name} {found.version}", quiet=self.quiet) as progress:
             raw = runner.run(
                 [str(found.path), *arguments],
                 cwd=cwd,
@@ -172,7 +172,7 @@ def writing(place: Path) -> Iterator[None]:
     except OSError as error:
         raise EvidenceError(
             f"{error.filename or place} can't be written: {error.strerror}",
-            "make room or mend the permissions (or name another folder with --evidence DIR), then run again",
+            "make room, mend the permissions, or set [evidence] dir and reports_dir to other folders; then run again",
         ) from error
 
 

@@ -37,9 +37,10 @@ def worst(codes: Sequence[int]) -> int:
 def user_errors() -> Iterator[None]:
     """Turn errors that a user can mend, Ctrl-C and SIGTERM into a message and an exit code.
 
-    SIGTERM unwinds as Ctrl-C does, so that tools are ended and a run folder says `interrupted`.
+    SIGTERM unwinds as Ctrl-C does, so that tools are ended and a run folder says `interrupted`; so does SIGINT where a
+    shell started us with that ignored, as `nohup` and background jobs are.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KitError as error:
@@ -49,7 +50,8 @@ def user_errors() -> Iterator[None]:
         sys.stderr.write("interrupted: nothing was decided\n")
         leave(INCONCLUSIVE)
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def show(done: Finished, *, quiet: bool, as_json: bool) -> int:
@@ -64,6 +66,10 @@ def show(done: Finished, *, quiet: bool, as_json: bool) -> int:
         )
         sys.stdout.write("\n".join(text.rstrip("\n").splitlines()[-2:]) + "\n" if quiet else text)
     sys.stdout.flush()
+    return exit_code(done)
+
+
+def exit_code(done: Finished) -> int:
     return EXIT_CODES[done.verdict.status]
 
 

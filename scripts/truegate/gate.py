@@ -22,6 +22,7 @@ from truegate.model import (
 )
 
 MAX_NAMED = 3  # in the message of one criterion
+DECIDES = {"fail": "failed", "inconclusive": "unreliable"}  # the kind that stands first
 
 
 def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputRecord]) -> Verdict:
@@ -39,24 +40,29 @@ def judge(meta: Meta, policy: Policy, result: Result, inputs: Sequence[InputReco
         outcome, reason = _measure(criterion, open_findings, result.measurements, looked=bool(result.looked))
         outcomes.append(outcome)
         missed.extend(reason if result.looked else ())  # that nothing was looked at is one reason, not ten
-    reasons = [*_run_reasons(meta, policy), *result.problems, *_sight(result), *missed, *ledger.reasons]
+    explained = bool(result.problems) and not result.looked  # then what is missing follows from those
+    sight = [] if explained else _sight(result)
+    reasons = [*_run_reasons(meta, policy), *result.problems, *sight, *missed, *ledger.reasons]
     settings = policy.settings or {}
     if meta.external and not settings.get("accept_external"):
         reasons.append(
             Reason("external", "incomplete", "the report was made elsewhere: no control, no provenance",
                    "run the check here, or accept that with --accept-external")
         )  # fmt: skip
-    elif not meta.external:
+    elif not meta.external and not explained:
         reasons += _control_reasons(result)
+    status = status_of(reasons)
+    reasons.sort(key=lambda reason: reason.kind != DECIDES.get(status))
+    excluded = (f"excluded until {e.expires} by {e.approver}: {e.path} ({e.origin})" for e in policy.exclusions)
     looser = (f"looser than the default: {rule}" for rule in policy.looser)
-    warnings = [*looser, *ledger.warnings, *_ungated(policy.criteria, outcomes)]
+    warnings = [*looser, *excluded, *ledger.warnings, *_ungated(policy.criteria, outcomes)]
     return Verdict(
         check=policy.check,
         run_id=meta.run_id,
         timestamp=f"{started:%Y%m%d_%H%M}",
         version=settings.get("target.version") or meta.target.commit,
         owner=policy.owner,
-        status=status_of(reasons),
+        status=status,
         qualifier="external, no control" if meta.external else None,
         reasons=tuple(dict.fromkeys(reasons)),
         criteria=tuple(outcomes),

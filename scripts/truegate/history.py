@@ -57,13 +57,13 @@ def _row(folder: Path) -> Row:
     return Row(meta.check, meta.run_id, status + qualifier, meta.generated_at, target.name, (target.commit or "")[:10])
 
 
-def old_runs(folders: Sequence[Path], older_than: str, keep_last: int, now: datetime | None = None) -> list[Path]:
+def old_runs(folders: Sequence[Path], older_than: str, keep_last: str, now: datetime | None = None) -> list[Path]:
     """Give the runs older than `older_than` (`90d`), but never the newest `keep_last` of a check.
 
     Raises ConfigError for an age that can't be read.
     """
     match = re.fullmatch(r"(\d{1,5})d", older_than)
-    if not match or keep_last < 0:
+    if not match or not re.fullmatch(r"[0-9]{1,6}", keep_last):
         raise ConfigError(
             f"--older-than {older_than} --keep-last {keep_last} can't be read", "write 90d and a number from 0"
         )
@@ -74,7 +74,7 @@ def old_runs(folders: Sequence[Path], older_than: str, keep_last: int, now: date
     old = []
     for runs in by_check.values():
         newest_first = sorted(runs, key=lambda path: path.name, reverse=True)
-        old += [folder for folder in newest_first[keep_last:] if folder.name[:13] < limit]
+        old += [folder for folder in newest_first[int(keep_last) :] if folder.name[:13] < limit]
     return sorted(old)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from truegate.checks import MODULES
 from truegate.config import FILE_NAME, Config, leaves
 from truegate.errors import ConfigError
 from truegate.masking import Masker
@@ -98,6 +100,11 @@ def _waivers(config: Config) -> list[Waiver]:
         return []
     rows = read_toml(path, "waivers").get("waiver", [])
     text = path.read_text(encoding="utf-8")
+    for index, row in enumerate(rows):
+        if row["check"] not in MODULES:
+            near = difflib.get_close_matches(row["check"], MODULES, n=1) or list(MODULES)
+            place = f"{path}:{line_of(text, ('waiver', index))}"
+            raise ConfigError(f"{place}: no check is named {row['check']!r}", f"did you mean {' or '.join(near)}?")
     return [
         Waiver(**{"ticket": "", **row}, file=path.name, line=line_of(text, ("waiver", index)) or 0)
         for index, row in enumerate(rows)

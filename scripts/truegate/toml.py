@@ -43,7 +43,8 @@ def read_toml(path: Path, schema_name: str) -> dict[str, Any]:
     faults = list(schema_faults(data, schema_name))
     if faults:
         places = "\n".join(f"  {path.name}{_line(text, where)}: {fault}" for where, fault in faults)
-        raise ConfigError(f"{path} has {len(faults)} error(s):\n{places}", "inv config.sample prints every key")
+        sample = "waivers" if schema_name == "waivers" else "sample"
+        raise ConfigError(f"{path} has {len(faults)} error(s):\n{places}", f"inv config.{sample} prints every key")
     return dict(data)
 
 

@@ -90,8 +90,11 @@ def find(name: str, configured: Mapping[str, str] | None = None) -> FoundTool:
         if fault is None and version:
             return FoundTool(tool, path, version, sha256, source)
         refusals.append(f"{path} {fault}")
-    what = "; ".join(refusals) or "not found on PATH nor under .tools/"
-    raise InconclusiveError(f"{name} is missing: {what}", f"inv tools.install --name {name}  (or see {tool.homepage})")
+    if name in (configured or {}):
+        next_step = f"mend [tools] {name} in truegate.toml, or take it out and inv tools.install --name {name}"
+        raise InconclusiveError(f"{name} can't be used: {'; '.join(refusals)}", next_step)
+    what = f"can't be used: {'; '.join(refusals)}" if refusals else "was not found on PATH nor under .tools/"
+    raise InconclusiveError(f"{name} {what}", f"inv tools.install --name {name}  (or see {tool.homepage})")
 
 
 def _places(tool: Tool, configured: Mapping[str, str]) -> list[tuple[Path, str]]:

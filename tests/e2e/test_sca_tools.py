@@ -48,7 +48,7 @@ def test_a_tool_that_may_not_be_used_is_not_started(
     done = scan(tmp_path, stand_in, requirements)
     assert done.verdict.status == "inconclusive"
     [stopped] = [reason for reason in done.verdict.reasons if reason.code == "stopped"]
-    assert f"trivy is missing: {FAKES / stand_in} {sentence}" in stopped.message
+    assert f"trivy can't be used: {FAKES / stand_in} {sentence}" in stopped.message
     assert "inv tools.install --name trivy" in stopped.next_step
     assert done.meta.steps == ()
     assert (done.run_folder / "input/target/requirements.txt").read_text() == requirements
@@ -63,7 +63,7 @@ def test_nothing_on_the_path_is_missing_not_clean(tmp_path: Path) -> None:
     shutil.copy(support.KIT / "tasks.py", kit)
     done = support.inv("security.sca", cwd=target, kit=kit, env={"PATH": str(tmp_path / "empty")})
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "trivy is missing: not found on PATH nor under .tools/" in " ".join(done.stdout.split())
+    assert "trivy was not found on PATH nor under .tools/" in " ".join(done.stdout.split())
     assert "inv tools.install --name trivy" in done.stdout
 
 

@@ -82,7 +82,7 @@ def test_an_interrupt_half_way_ends_the_tool_and_decides_nothing(
     listed = spine.inv("evidence.list", cwd=target)
     assert listed.stdout.splitlines()[2].split()[2] == "interrupted"
     verified = spine.inv("evidence.verify", cwd=target)
-    assert verified.returncode == 0
+    assert verified.returncode == 4
     assert "1 runs: 0 sound, 1 unfinished, 0 other-version, 0 altered" in verified.stdout
     assert trivy.is_file()
 
@@ -97,7 +97,7 @@ def test_a_run_killed_half_way_is_unfinished_and_never_counts(trivy: Path, targe
     listed = spine.inv("evidence.list", cwd=target)
     assert listed.stdout.splitlines()[2].split()[2] == "unfinished"
     verified = spine.inv("evidence.verify", cwd=target)
-    assert verified.returncode == 0
+    assert verified.returncode == 4
     assert "the run is running and never counts" in verified.stdout
     shown = spine.inv("evidence.show", "--run", dead.name, cwd=target)
     assert shown.returncode == 5
@@ -149,7 +149,7 @@ def test_a_folder_that_an_ordinary_user_may_not_write_is_named(name: str, trivy:
     (target / name).chmod(0o755)
     assert done.returncode == 5, done.stdout + done.stderr
     assert f"error: {target / name / 'security'} can't be written: Permission denied" in done.stderr
-    assert "--evidence DIR" in done.stderr
+    assert "[evidence] dir and reports_dir" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -129,17 +129,18 @@ def test_old_runs_go_but_the_newest_of_each_check_stay(tmp_path: Path) -> None:
                   "20300130_1200-aaaaaa", "20300430_0000-aaaaaa")  # fmt: skip
     sbom = folders(tmp_path, "20280101_0000-aaaaaa", check="security/sbom")
     assert run_folders(tmp_path) == sbom + sca
-    assert old_runs(sca + sbom, "90d", 0, NOW) == sbom + sca[:3]
-    assert old_runs(sca + sbom, "90d", 1, NOW) == sca[:3]
-    assert old_runs(sca + sbom, "90d", 4, NOW) == sca[:1]
-    assert old_runs(sca + sbom, "0d", 0, NOW) == sbom + sca
-    assert old_runs(sca + sbom, "99999d", 0, NOW) == []
+    assert old_runs(sca + sbom, "90d", "0", NOW) == sbom + sca[:3]
+    assert old_runs(sca + sbom, "90d", "1", NOW) == sca[:3]
+    assert old_runs(sca + sbom, "90d", "4", NOW) == sca[:1]
+    assert old_runs(sca + sbom, "0d", "0", NOW) == sbom + sca
+    assert old_runs(sca + sbom, "99999d", "0", NOW) == []
 
 
 @pytest.mark.parametrize(
-    ("age", "keep"), [("90", 5), ("90h", 5), ("-1d", 5), ("", 5), ("9999999999999d", 5), ("90d", -1)]
+    ("age", "keep"),
+    [("90", "5"), ("90h", "5"), ("-1d", "5"), ("", "5"), ("9999999999999d", "5"), ("90d", "-1"), ("90d", "abc")],
 )
-def test_an_age_that_cannot_be_read_is_refused(age: str, keep: int) -> None:
+def test_an_age_that_cannot_be_read_is_refused(age: str, keep: str) -> None:
     with pytest.raises(ConfigError, match="can't be read"):
         old_runs([], age, keep)
 

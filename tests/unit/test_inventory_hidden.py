@@ -188,3 +188,17 @@ def test_messages_hold_no_password_of_an_include(tmp_path: Path, address: str) -
     plant(tmp_path, "requirements.txt", text=f"-r {address}\n")
     (message,) = messages(find(tmp_path))
     assert "includes https://x.invalid/r.txt," in message
+
+
+def test_pins_in_a_text_of_another_name_are_a_problem_unless_included(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        "reqs.txt",
+        text="# frozen\npyyaml==5.3.1 \\\n    --hash=sha256:00\nflask[async] == 2.2.5 ; python_version > '3'\n",
+    )
+    plant(tmp_path, "deps.list.txt", text="flask==2.2.5\n")
+    plant(tmp_path, "requirements.txt", text="-r deps.list.txt\n")
+    plant(tmp_path, "notes.txt", text="flask==2.2.5\nis what we run\n")
+    plant(tmp_path, "robots.txt", "empty.txt", text="")
+    assert messages(find(tmp_path)) == ["reqs.txt: it reads like requirements, and its name does not say so"]
+    assert messages(find(tmp_path, "reqs.txt")) == []

@@ -179,3 +179,9 @@ def test_rules_beside_the_criteria_that_are_looser_than_the_default_are_told(tmp
         "waivers.max_days.critical = 36500 (truegate.toml:2; default 30)",
     )
     assert policy(tmp_path).looser == ()
+
+
+def test_a_waiver_for_a_check_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"waivers.toml:1: no check is named 'security.sac'") as caught:
+        policy(tmp_path, waivers=WAIVER.replace("security.sca", "security.sac"))
+    assert caught.value.next_step == "did you mean security.sca?"

@@ -80,7 +80,7 @@ def test_what_an_exit_code_means(code: int | None, *, timed_out: bool, meaning: 
 
 
 def test_a_tool_that_is_nowhere_is_missing() -> None:
-    assert missing() == "trivy is missing: not found on PATH nor under .tools/"
+    assert missing() == "trivy was not found on PATH nor under .tools/"
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_a_version_that_may_not_be_used_is_told(
     script: str, told: str, fake_tool: FakeTool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fake_tool("trivy", script)
-    assert missing({"trivy": str(path)}) == f"trivy is missing: {path} {told}"
+    assert missing({"trivy": str(path)}) == f"trivy can't be used: {path} {told}"
     monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
-    assert missing() == f"trivy is missing: {path} {told}"
+    assert missing() == f"trivy can't be used: {path} {told}"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_tool_that_hangs_is_ended_with_its_children(
     monkeypatch.setattr(runner, "GRACE_SECONDS", 0.3)
     monkeypatch.setattr(runner, "output", functools.partial(runner.output, timeout_seconds=2))
     path = fake_tool("trivy", "trivy-mulls", FAKE_PIDS=str(tmp_path / "pids"))
-    assert missing({"trivy": str(path)}) == f"trivy is missing: {path} does not tell its version"
+    assert missing({"trivy": str(path)}) == f"trivy can't be used: {path} does not tell its version"
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 2
     assert all(spine.has_ended(int(pid)) for pid in pids)
@@ -140,7 +140,7 @@ def test_the_configured_path_counts_alone_then_path_before_what_the_kit_installe
     assert tools.find("trivy", {"snyk": "/x"}).path == on_path
     assert tools.find("trivy", {"trivy": str(configured)}).path == configured
     absent = tmp_path / "absent"
-    assert missing({"trivy": str(absent)}) == f"trivy is missing: {absent} does not tell its version"
+    assert missing({"trivy": str(absent)}) == f"trivy can't be used: {absent} does not tell its version"
 
 
 def test_what_the_kit_installed_steps_in_where_the_one_on_path_is_refused(
@@ -152,7 +152,7 @@ def test_what_the_kit_installed_steps_in_where_the_one_on_path_is_refused(
     assert tools.find("trivy").path == installed
     stand_in(installed, "0.57.0")
     assert missing() == (
-        f"trivy is missing: {on_path} 0.69.4 is refused: malicious release of 19 March 2026; "
+        f"trivy can't be used: {on_path} 0.69.4 is refused: malicious release of 19 March 2026; "
         f"{installed} 0.57.0 is older than 0.58.0"
     )
 

@@ -52,7 +52,15 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
         controls=tuple(_controls(reports, controls, inventory)) if not meta.external else (),
         findings=findings,
         measurements=(age, source),
-        problems=(*problems, *inventory.problems, *unseen, *odd, *data_problems, *_exit_problems(meta, reports)),
+        problems=(
+            *_nothing(inventory, problems),
+            *problems,
+            *inventory.problems,
+            *unseen,
+            *odd,
+            *data_problems,
+            *_exit_problems(meta, reports),
+        ),
         notes=(
             *data_notes,
             *((meta.facts or {}).get("chosen") or []),
@@ -62,6 +70,12 @@ def derive(folder: Path, meta: Meta, policy: Policy) -> Result:
             *(f"withdrawn, not counted: {name}" for report in reports for name in report.withdrawn),
         ),
     )
+
+
+def _nothing(inventory: Inventory, problems: Sequence[Reason]) -> Iterable[Reason]:
+    if not inventory.readings and not inventory.problems and not problems:
+        step = "go to the repository's root, or name it with --target DIR; what is excluded is not judged"
+        yield Reason("no-lockfile", "incomplete", "no lockfile with a package in it was found", step)
 
 
 def _parse_trivy(folder: Path, _meta: Meta) -> EngineReport:
@@ -123,7 +137,7 @@ def _advisories(
 ) -> tuple[Measurement, Measurement, list[Reason], list[str]]:
     """Measure how old the advisory data is and whether any of it is public."""
     started = datetime.fromisoformat(meta.generated_at)
-    ages: list[timedelta | None] = []
+    ages, dated_reports = list[timedelta | None](), list[EngineReport]()
     kinds, problems, notes = [], [], []
     for report in reports:
         source, described, withdrawn, dates = _provenance(folder, report)
@@ -132,6 +146,7 @@ def _advisories(
         notes.append(f"{report.engine} advisories: {described}, dated {dated}")
         notes += [f"withdrawn, not counted: {name}" for name in withdrawn]
         if source != SERVICE:
+            dated_reports.append(report)
             ages.append(started - min(dates) if dates else None)
         if dates and max(dates) - started > CLOCK_SLACK:
             message = "the advisory data is dated later than this run: one of the two clocks is wrong"
@@ -141,7 +156,10 @@ def _advisories(
             problems.append(Reason("disagree", "unreliable", message, "inv security.db.update, then run again"))
     known = [age for age in ages if age is not None]
     hours = round(max(known) / timedelta(hours=1), 1) if known and len(known) == len(ages) else None
-    why = None if hours is not None else "an engine does not date its data"
+    undated = [report.engine for report, known_age in zip(dated_reports, ages, strict=True) if known_age is None]
+    why = f"{' and '.join(undated)} does not date its data" if hours is None else None
+    if why and meta.external:
+        why += "; trivy-version.json (`trivy version --format json`) beside the report tells it"
     age = Measurement("advisory_age_hours_max", hours, "hours", reason=why)
     private = PUBLIC.isdisjoint(kinds)
     if private:

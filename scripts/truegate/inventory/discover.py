@@ -22,6 +22,8 @@ from truegate.inventory.requirements import includes
 from truegate.inventory.strict import decode
 from truegate.model import Reason
 
+HEAD_BYTES = 64_000
+PIN = re.compile(r"[A-Za-z0-9][\w.-]* *(\[[\w, .-]*\])? *===? *[\w.!+*-]+ *([;#\\].*)?$", re.ASCII)
 MAX_BYTES = 50_000_000
 PACKAGES = "written by a package manager"
 # Folders that tools write: their path, what must stand where its group ends, and why they are not entered.
@@ -52,6 +54,7 @@ class _Walk:
     files: dict[str, FoundFile] = field(default_factory=dict)
     problems: dict[Any, Reason] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    nameless: list[str] = field(default_factory=list)
 
 
 def discover(root: Path, *, leave_out: Collection[Path], excluded: Sequence[str]) -> Discovery:
@@ -72,6 +75,8 @@ def discover(root: Path, *, leave_out: Collection[Path], excluded: Sequence[str]
             continue
         folders += [path for entry in found if (path := _take(walk, f"{folder}/{entry.name}".lstrip("/"), entry))]
     _follow_includes(walk)
+    for path in sorted(set(walk.nameless) - walk.files.keys()):
+        _note(walk, path, "it reads like requirements, and its name does not say so", "name it so, or exclude it")
     reasons = sorted(walk.problems.values(), key=lambda reason: reason.message)
     files = tuple(walk.files[path] for path in sorted(walk.files))
     return Discovery(files, tuple(reasons), tuple(sorted(_told(walk.left_out))))
@@ -97,6 +102,8 @@ def _take(walk: _Walk, path: str, entry: os.DirEntry[str]) -> str | None:
             _note(walk, path, what, "put the folder there, or exclude it")
     elif row or entry.name == ".gitmodules":
         _take_file(walk, path, row)
+    elif path.lower().endswith(".txt") and entry.is_file(follow_symlinks=False) and _reads_like_pins(walk.root / path):
+        walk.nameless.append(path)
     return None
 
 
@@ -149,6 +156,17 @@ def _obstacle(full: Path, path: str, row: dict[str, Any]) -> tuple[str, str, str
         (status.st_size > MAX_BYTES, "unreadable", f"it has more than {MAX_BYTES:,} bytes", elsewhere),
     )
     return next(((code, what, step) for wrong, code, what, step in checks if wrong), None)
+
+
+def _reads_like_pins(full: Path) -> bool:
+    """Tell whether a text pins packages and says nothing else; pip reads a file of any name."""
+    try:
+        with full.open("rb") as stream:
+            lines = stream.read(HEAD_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    said = [line for line in lines if line.strip() and not line.startswith(("#", "-", " ", "\t"))]
+    return bool(said) and all(map(PIN.match, said))
 
 
 def _find_submodules(walk: _Walk, path: str) -> None:

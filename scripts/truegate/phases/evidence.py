@@ -23,6 +23,8 @@ def _runs(target: str, evidence: str, wanted: list[str] | None = None) -> list[A
 
     folder = Path(evidence).absolute() if evidence else load_config(target).folder("evidence.dir")
     known = run_folders(folder)
+    if not wanted and not known:
+        raise EvidenceError(f"no run is kept in {folder}", "run a check first, or name the folder with --evidence DIR")
     if not wanted:
         return known
     chosen = []
@@ -77,8 +79,6 @@ def verify(_context: Context, run: list[str], target: str = ".", evidence: str =
                 print(f"    {fault}")
         counted = ", ".join(f"{sum(one.state == state for one in done)} {state}" for state in codes)
         print(f"{len(done)} runs: {counted}")
-        if not done:
-            leave(EVIDENCE)
         sound = any(one.state == "sound" for one in done)
         leave(worst([*(codes[one.state] for one in done), PASS if sound else INCONCLUSIVE]))
 
@@ -96,7 +96,7 @@ PRUNE_HELP = {
 def prune(
     _context: Context,
     older_than: str = "90d",
-    keep_last: int = 5,
+    keep_last: str = "5",
     target: str = ".",
     evidence: str = "",
     yes: bool = False,
@@ -106,7 +106,9 @@ def prune(
     from truegate.history import old_runs, remove
 
     with user_errors():
-        for folder in old_runs(_runs(target, evidence), older_than, int(keep_last)):
+        for folder in (old := old_runs(_runs(target, evidence), older_than, keep_last)):
             print(f"{'removed' if yes else 'would remove'} {near(folder)}")
             if yes:
                 remove(folder)
+        if not old:
+            print(f"no run is older than {older_than} and not among the newest {keep_last} of its check")

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from truegate import jsonio
 from truegate.checks.pipeline import run_check
 from truegate.config import load_config
 from truegate.errors import INCONCLUSIVE
-from truegate.finish import leave, show, user_errors, worst
+from truegate.finish import exit_code, leave, show, user_errors, worst
+from truegate.model import Verdict, to_json
 from truegate.phases.options import CONFIG_KEYS
 
 
@@ -20,7 +22,8 @@ def run_checks(names: Sequence[str], options: Mapping[str, Any], overrides: Mapp
         given["evidence.dir"] = str(Path(options["evidence"]).absolute())
     with user_errors():
         config = load_config(options["target"], options["profile"], {**given, **overrides})
-        codes = [INCONCLUSIVE] * len(names)
+        several = options["json"] and len(names) > 1
+        codes, verdicts = [INCONCLUSIVE] * len(names), list[Verdict]()
         for index, name in enumerate(names):
             done = run_check(
                 name,
@@ -29,5 +32,8 @@ def run_checks(names: Sequence[str], options: Mapping[str, Any], overrides: Mapp
                 accept_external=options["accept_external"],
                 quiet=options["quiet"] or options["json"],
             )
-            codes[index] = show(done, quiet=options["quiet"], as_json=options["json"])
+            verdicts.append(done.verdict)
+            codes[index] = exit_code(done) if several else show(done, quiet=options["quiet"], as_json=options["json"])
+        if several:
+            print(jsonio.dumps(to_json(verdicts)).decode(), end="")
         leave(worst(codes))
