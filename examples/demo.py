@@ -1,4 +1,4 @@
-"""Show real scanners judging real lockfiles: one red, one green, this repository, and evidence tampered with."""
+"""Show real scanners judging real lockfiles, evidence that was tampered with, and the reference service brought up."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 KIT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(KIT / "scripts"))
+sys.path[:0] = [str(KIT / "scripts"), str(KIT / "staging")]
 
 from truegate import tools  # noqa: E402  the path must be set first
 from truegate.advisories.stores import SEED, compile_private  # noqa: E402
 from truegate.checks.pipeline import run_check  # noqa: E402
 from truegate.config import load_config  # noqa: E402
+from truegate.env import init_profile  # noqa: E402
+from truegate.env_check import known_of  # noqa: E402
 from truegate.errors import FAILED, PASS, InconclusiveError, KitError  # noqa: E402
 from truegate.finish import near, show  # noqa: E402
 from truegate.install import install  # noqa: E402
 from truegate.tables import show_table  # noqa: E402
 from truegate.verify import verify  # noqa: E402
+from truegate_staging import environment  # noqa: E402
 
 ADVISORIES = KIT / ".tools" / "demo-advisories"
 # The demo needs no network, so it judges by the seed that ships with the kit, and says so in every verdict.
@@ -43,7 +46,7 @@ class Row:
     verdict: str
     expected: str
     seconds: float
-    run: Path
+    run: Path | None
 
 
 def main() -> int:
@@ -60,11 +63,15 @@ def main() -> int:
         gate("security.sbom", "examples/fixed", "pass"),
         gate("security.sbom", ".", "pass"),
     ]
-    red = rows[0].run
-    rows.append(timed("verify", "sound", red, lambda: verify(red).state))
-    rows.append(timed("verify with\none byte off", "altered", red, lambda: verify_altered(red)))
+    if red := rows[0].run:
+        rows.append(timed("verify", "sound", red, lambda: verify(red).state))
+        rows.append(timed("verify with\none byte off", "altered", red, lambda: verify_altered(red)))
+    rows += staging()
     show_table(
-        [[r.what, r.verdict, r.expected, f"{r.seconds:.1f}", r.run.relative_to(KIT / "evidence")] for r in rows],
+        [
+            [r.what, r.verdict, r.expected, f"{r.seconds:.1f}", r.run and r.run.relative_to(KIT / "evidence")]
+            for r in rows
+        ],
         ["check", "verdict", "expected", "s", "run, in evidence/ and reports/"],
     )
     wrong = [row.what.replace("\n", " ") for row in rows if row.verdict != row.expected]
@@ -85,7 +92,36 @@ def gate(check: str, target: str, expected: str) -> Row:
     return Row(what, done.verdict.status, expected, done.seconds, done.run_folder)
 
 
-def timed(what: str, expected: str, run: Path, question: Callable[[], Any]) -> Row:
+def staging() -> list[Row]:
+    """Bring the reference environment up, gate the service that runs in it, and take it down."""
+    config = load_config(str(KIT))
+    if not (KIT / ".env.staging").exists():
+        init_profile(KIT, "staging", known_of(config), config["staging.base_port"])
+    config = load_config(str(KIT), "staging")
+    print("\n== staging ==", flush=True)
+
+    def up() -> str:
+        try:
+            site, notes = environment.up(config)
+        except KitError as error:  # what came before still stands in the table
+            print(error)
+            return "not up"
+        print("\n".join([*notes, *(" ".join(filter(None, row)) for row in environment.describe(site))]))
+        return "partly" if notes else "ready"
+
+    def down() -> str:
+        site = environment.down(config)
+        return "down" if not environment.holders_of(site) else "left over"
+
+    try:
+        rows = [timed("staging.up", "ready", None, up)]
+        rows += [gate(check, "staging/server", "pass") for check in ("security.sca", "security.sbom")]
+    finally:
+        ended = timed("staging.down", "down", None, down)
+    return [*rows, ended]
+
+
+def timed(what: str, expected: str, run: Path | None, question: Callable[[], Any]) -> Row:
     """Time one question about a run folder."""
     begin = time.monotonic()
     answer = question()

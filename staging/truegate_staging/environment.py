@@ -101,13 +101,18 @@ def _alone(site: Site) -> Iterator[None]:
         yield
 
 
-def _check_ports(site: Site) -> None:
+def holders_of(site: Site) -> list[str]:
+    """Say who listens on any port of the environment."""
     names = {site.port(name): name for name in OFFSETS}
-    if taken := [
+    return [
         f"port {holder.port} ({names[holder.port]}) is held by "
         + (f"process {holder.pid}: {holder.command[:120]}" if holder.pid else holder.command)
         for holder in holders(names)
-    ]:
+    ]
+
+
+def _check_ports(site: Site) -> None:
+    if taken := holders_of(site):
         raise ConfigError("\n".join(taken), "end it, or set [staging] base_port in truegate.toml and in .env.staging")
 
 

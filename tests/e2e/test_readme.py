@@ -11,6 +11,7 @@ from pathlib import Path
 
 import kits  # type: ignore[import-not-found]
 import pytest
+import staging_kit  # type: ignore[import-not-found]
 import support  # type: ignore[import-not-found]
 
 import advisory_servers  # type: ignore[import-not-found]
@@ -54,7 +55,7 @@ def service(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("service")
 def test_every_command_prints_what_it_is_shown_to_print(tmp_path: Path) -> None:
-    cwd = kits.lend(kits.clone(tmp_path / "truegate"))
+    cwd = staging_kit.make(tmp_path / "truegate")
     ran = 0
     for info, body in kits.blocks(README, "console"):
         codes = [int(code) for code in info.removeprefix("exits").split()]

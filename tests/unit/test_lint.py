@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 KIT = Path(__file__).resolve().parents[2]
-SHELL = ["run", ".ci/run", *(str(path.relative_to(KIT)) for path in sorted((KIT / "tests/fakebin").glob("*[!.sh]")))]
+SHELL = [
+    "run",
+    ".ci/run",
+    "staging/compose/database.sh",
+    *(str(path.relative_to(KIT)) for path in sorted((KIT / "tests/fakebin").glob("*[!.sh]"))),
+]
 
 
 def tool(name: str, *arguments: str) -> None:
