@@ -14,20 +14,26 @@ async function readFlags(path) {
   }));
 }
 
-/** Give `isOn(name)`; a flag that is unknown or disabled is off. A file that can't be read leaves the last good one. */
+/**
+ * Give `isOn(name)`; a flag that is unknown or disabled is off. A file that can't be read leaves the last good one.
+ * No flag here depends on who asks, so each is evaluated when the file changes and not for each request.
+ */
 export async function createFlags({ path, log, metrics }) {
   const provider = new InMemoryProvider({});
   await OpenFeature.setProviderAndWait(provider);
   const client = OpenFeature.getClient();
-  const isOn = (name) => client.getBooleanValue(name, false);
+  const values = new Map();
   const state = metrics.gauge('feature_flag_on', 'Whether a flag is on', { labelNames: ['feature_flag_key'] });
 
   async function load() {
     try {
       const flags = await readFlags(path);
       await provider.putConfiguration(flags);
-      for (const name of Object.keys(flags)) state.set({ feature_flag_key: name }, Number(await isOn(name)));
-      log.info({ flags: Object.keys(flags) }, 'feature flags read');
+      for (const name of new Set([...values.keys(), ...Object.keys(flags)])) {
+        values.set(name, await client.getBooleanValue(name, false));
+        state.set({ feature_flag_key: name }, Number(values.get(name)));
+      }
+      log.info({ flags: Object.fromEntries(values) }, 'feature flags read');
     } catch (error) {
       log.error({ error: error.message }, 'feature flags not read; the last good ones stay');
     }
@@ -35,5 +41,5 @@ export async function createFlags({ path, log, metrics }) {
 
   await load();
   watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, load);
-  return { isOn, close: () => unwatchFile(path, load) };
+  return { isOn: (name) => values.get(name) ?? false, close: () => unwatchFile(path, load) };
 }

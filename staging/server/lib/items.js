@@ -57,7 +57,7 @@ export function itemRoutes({ db, cache, flags, validator }) {
 
   router.get('/api/items/:id', async (req, res) => {
     const id = readId(req);
-    const cached = await flags.isOn('items-cache');
+    const cached = flags.isOn('items-cache');
     const known = cached ? await cache.get(cacheKey(id)) : undefined;
     if (known?.body) return sendItem(req, res, known.version, known.body);
     const item = known ? undefined : await findItem(db, id);
@@ -69,7 +69,7 @@ export function itemRoutes({ db, cache, flags, validator }) {
 
   router.get('/api/items', validator.query('listItems'), async (req, res) => {
     const { limit, cursor } = res.locals.query;
-    const page = await listItems(db, { limit, cursor, withTotal: await flags.isOn('items-total') });
+    const page = await listItems(db, { limit, cursor, withTotal: flags.isOn('items-total') });
     if (page.next_cursor) res.set('Link', `</api/items?limit=${limit}&cursor=${page.next_cursor}>; rel="next"`);
     res.set('Cache-Control', 'private, no-cache').json(page);
   });

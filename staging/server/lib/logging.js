@@ -40,7 +40,7 @@ export async function createLogger({ service, version, level, traceIds = () => (
     base: { service, version, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
-    redact: { paths: SECRETS.flatMap((name) => [`["${name}"]`, `*["${name}"]`]), censor: '[redacted]' },
+    redact: { paths: ['', 'headers', 'body', 'config'].flatMap((holder) => SECRETS.map((name) => `${holder}["${name}"]`)), censor: '[redacted]' },
     mixin: () => ({ request_id: request.getStore(), ...traceIds() }),
   }, destination);
   const close = () => {

@@ -92,7 +92,7 @@ describe('running it', () => {
 
   test('logs rotate, and stay within their bound', async () => {
     const sizes = async () => Promise.all((await readdir(place.env.LOG_DIR)).filter((name) => /^service\./.test(name))
-      .map(async (name) => ({ name, size: (await stat(join(place.env.LOG_DIR, name))).size })));
+      .map(async (name) => ({ name, size: (await stat(join(place.env.LOG_DIR, name)).catch(() => ({ size: 0 }))).size })));
     const names = new Set();
     await until(async () => {
       await Promise.all(Array.from({ length: 50 }, () => fetch(`${service.url}/livez`)));
@@ -124,7 +124,7 @@ async function ending(t) {
 
 test('a stop finishes what is open: requests and streams whole, readiness off, exit 0', async (t) => {
   const own = await ending(t);
-  const service = await start(own, 'index.js', (await isolate(own, 9)).env);
+  const service = await start(own, 'index.js', { ...(await isolate(own, 9)).env, DRAIN_SECONDS: '10' });
   const slow = Array.from({ length: 50 }, () => fetch(`${service.url}/control/slow?ms=1500`));
   const stream = fetch(`${service.url}/api/stream?events=20&interval_ms=100`);
   const endless = fetch(`${service.url}/api/stream?events=100000&interval_ms=100`);
