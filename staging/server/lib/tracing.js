@@ -10,7 +10,7 @@ import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, NodeTracerProvider, ParentBasedSampler, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace-node';
 
-const tracer = trace.getTracer('truegate-reference-service');
+const tracer = trace.getTracer('service');
 
 /** Start tracing, to `endpoint` (OTLP over HTTP) or, without one, as OTLP JSON lines into the stream `file`; gives a closer. */
 export function startTracing({ service, version, ratio, endpoint, file }) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { createItem, isolate, json, newKey, proxyTo, scope, start, until } from './support.js';
+import { createItem, isolate, json, newKey, proxyTo, scope, scopeOf, start, until } from './support.js';
 
 describe('a part that is gone', () => {
   const own = scope();
@@ -100,9 +100,7 @@ describe('a part that is gone', () => {
 });
 
 test('a service whose database is not there yet starts, says so, and is ready when it comes', async (t) => {
-  const tasks = [];
-  t.after(async () => { for (const task of tasks.reverse()) await task(); });
-  const own = { after: (task) => tasks.push(task) };
+  const own = scopeOf(t);
   const { env } = await isolate(own, 14);
   const postgres = await proxyTo(own, env.DATABASE_URL);
   postgres.cut();

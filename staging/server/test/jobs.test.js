@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { createItem, isolate, json, newKey, readLog, scope, start, until } from './support.js';
+import { createItem, isolate, json, newKey, readLog, scope, scopeOf, start, until } from './support.js';
 
 describe('jobs', () => {
   const own = scope();
@@ -123,11 +123,8 @@ describe('jobs', () => {
 });
 
 test('control of a job is refused where controls are off', async (t) => {
-  const own = { after: (task) => t.after(task) };
-  const place = await isolate({ after: () => {} }, 12);
-  own.after(() => place.client.end());
-  own.after(() => place.redis.disconnect());
-  const service = await start(own, 'index.js', { ...place.env, TRUEGATE_CONTROLS: '0' });
+  const own = scopeOf(t);
+  const service = await start(own, 'index.js', { ...(await isolate(own, 12)).env, TRUEGATE_CONTROLS: '0' });
   const body = { type: 'restock', item_id: 1, amount: 1, control: { fail_times: 1 } };
   assert.equal((await fetch(`${service.url}/api/jobs`, json('POST', body, newKey()))).status, 400);
   assert.equal((await fetch(`${service.url}/control/fail`)).status, 404);

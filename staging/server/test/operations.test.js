@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { createItem, freePort, isolate, json, newKey, readLog, scope, start, until } from './support.js';
+import { createItem, freePort, isolate, json, newKey, readLog, scope, scopeOf, start, until } from './support.js';
 
 describe('running it', () => {
   const own = scope();
@@ -106,7 +106,7 @@ describe('running it', () => {
 });
 
 test('too many requests from one address: 429 with Retry-After, health exempt', async (t) => {
-  const own = await ending(t);
+  const own = scopeOf(t);
   const service = await start(own, 'index.js', { ...(await isolate(own, 8)).env, RATE_LIMIT_PER_MINUTE: '5' });
   const statuses = [];
   for (let index = 0; index < 6; index += 1) statuses.push((await fetch(`${service.url}/`)).status);
@@ -116,14 +116,8 @@ test('too many requests from one address: 429 with Retry-After, health exempt', 
   assert.equal((await fetch(`${service.url}/readyz`)).status, 200);
 });
 
-async function ending(t) {
-  const tasks = [];
-  t.after(async () => { for (const task of tasks.reverse()) await task(); });
-  return { after: (task) => tasks.push(task) };
-}
-
 test('a stop finishes what is open: requests and streams whole, readiness off, exit 0', async (t) => {
-  const own = await ending(t);
+  const own = scopeOf(t);
   const service = await start(own, 'index.js', { ...(await isolate(own, 9)).env, DRAIN_SECONDS: '10' });
   const slow = Array.from({ length: 50 }, () => fetch(`${service.url}/control/slow?ms=1500`));
   const stream = fetch(`${service.url}/api/stream?events=20&interval_ms=100`);
@@ -156,7 +150,7 @@ while True:
 `;
 
 test('a restart under load loses no request when the supervisor holds the socket', async (t) => {
-  const own = await ending(t);
+  const own = scopeOf(t);
   const { env } = await isolate(own, 10);
   const holder = spawn('python3', ['-c', HOLDER, env.PORT, process.execPath, 'index.js'], {
     cwd: fileURLToPath(new URL('..', import.meta.url)), env, stdio: ['ignore', 'pipe', 'inherit'],
@@ -197,7 +191,7 @@ test('a restart under load loses no request when the supervisor holds the socket
 });
 
 test('a port that is taken: a sentence and exit 1', async (t) => {
-  const own = await ending(t);
+  const own = scopeOf(t);
   const { env } = await isolate(own, 11);
   const holder = net.createServer().listen(0, '127.0.0.1');
   await once(holder, 'listening');
@@ -213,7 +207,7 @@ test('a port that is taken: a sentence and exit 1', async (t) => {
 });
 
 test('an idempotent create is not lost or doubled by a process that is killed', async (t) => {
-  const own = await ending(t);
+  const own = scopeOf(t);
   const place = await isolate(own, 12);
   let service = await start(own, 'index.js', place.env);
   const keys = Array.from({ length: 40 }, () => newKey());

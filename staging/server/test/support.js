@@ -25,9 +25,12 @@ if (missing.length > 0) {
 }
 
 /** Call in the body of a `describe`: what is registered ends in the opposite order, when its tests have run. */
-export function scope() {
+export const scope = () => scopeOf({ after });
+
+/** The same for one test, or for what else has an `after`. */
+export function scopeOf(t) {
   const tasks = [];
-  after(async () => {
+  t.after(async () => {
     for (const task of tasks.reverse()) await task();
   });
   return { after: (task) => tasks.push(task) };
