@@ -66,9 +66,11 @@ def start(site: Site, variables: Mapping[str, str]) -> None:
     """Start the supervisor as a daemon with `variables`; its parts inherit them."""
     env = runner.clean_environment(site.folder / "home") | dict(variables)
     env |= {"ROOT_ACCESS_KEY": variables["S3_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": variables["S3_SECRET_ACCESS_KEY"]}
-    site.socket.unlink(missing_ok=True)  # of one that was killed
-    # Whatever is left in the group of a process of the runner is killed, so the daemon must have left it by then.
-    argv = ["sh", "-c", '"$@" && until [ -S "$0" ]; do sleep 0.05; done', str(site.socket), sys.executable, "-m"]
+    pid_file = site.folder / "supervisor.pid"
+    for left in (site.socket, pid_file):  # of one that was killed
+        left.unlink(missing_ok=True)
+    # Whatever is left in the group of a process of the runner is killed; the daemon writes this when it has left it.
+    argv = ["sh", "-c", '"$@" && until [ -s "$0" ]; do sleep 0.05; done', str(pid_file), sys.executable, "-m"]
     argv += ["supervisor.supervisord", "-c", str(site.folder / "conf" / "supervisord.conf")]
     done = runner.run(
         argv,

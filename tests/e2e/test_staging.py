@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import kits  # type: ignore[import-not-found]
 import pytest
 import staging_kit as staging  # type: ignore[import-not-found]
 
+from truegate.tools import find
 from truegate_staging.ports import holders
 from truegate_staging.site import OFFSETS
 
@@ -157,3 +159,22 @@ def test_logs_of_a_part_and_of_all(up: Path) -> None:
     unknown = staging.inv(up, "staging.logs", "mysql")
     assert (unknown.returncode, "choose from: collector, postgres" in unknown.stderr) == (2, True)
     assert staging.inv(up, "staging.logs", "all", "--grep", "[").returncode == 2
+
+
+def test_the_services_own_tests_pass_against_these_parts(up: Path) -> None:
+    """Node's runner, with the addresses and secrets of this environment; what it covers goes beside ours."""
+    server, coverage = up / "staging" / "server", kits.KIT / "reports" / "coverage"
+    coverage.mkdir(parents=True, exist_ok=True)
+    variables = staging.variables(up) | {"EDGE_CACHE_DIR": str(up / ".staging" / "data" / "edge" / "cache")}
+    argv = [find("node").path, "--test", "--test-concurrency=1", "--experimental-test-coverage"]
+    argv += ["--test-reporter=lcov", f"--test-reporter-destination={coverage / 'service.info'}"]
+    argv += ["--test-reporter=tap", "--test-reporter-destination=stdout"]
+    done = kits.run([*argv, *sorted((server / "test").glob("*.test.js"))], server, variables)
+    counts = {
+        name: int(number)
+        for name, number in re.findall(r"^# (pass|fail|skipped|todo) (\d+)$", done.stdout, re.MULTILINE)
+    }
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert counts["pass"] >= 40
+    assert {counts[name] for name in ("fail", "skipped", "todo")} == {0}
+    assert "SF:" in (coverage / "service.info").read_text()
