@@ -69,7 +69,13 @@ def main() -> int:
     rows += staging()
     show_table(
         [
-            [r.what, r.verdict, r.expected, f"{r.seconds:.1f}", r.run and r.run.relative_to(KIT / "evidence")]
+            [
+                r.what,
+                r.verdict,
+                r.expected,
+                f"{r.seconds:.1f}"[:4].rstrip("."),
+                r.run and r.run.relative_to(KIT / "evidence"),
+            ]
             for r in rows
         ],
         ["check", "verdict", "expected", "s", "run, in evidence/ and reports/"],
