@@ -38,6 +38,7 @@ def pattern(shown: list[str]) -> str:
         text = re.escape(line).replace("…", ".*")
         text = re.sub(r"\d{8}_\d{4}\\-[0-9a-f]{6}", lambda _: r"\d{8}_\d{4}-[0-9a-f]{6}", text)
         text = re.sub(r"\d+\\\.\d(?=s?\\ )", lambda _: r"\d+\.\d", text)
+        text = re.sub(r"(?:\\ ){2,}", " {2,}", re.sub(r"(?:\\-){3,}", "-+", text))  # a column may be wider
         lines.append(r"(?:.*\n)*" if line == "…" else rf"{text}\s*\n")
     return "".join(lines)
 
