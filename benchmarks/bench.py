@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 KIT = Path(__file__).resolve().parents[1]
@@ -142,7 +143,29 @@ def bench_verify() -> list[Figure]:
     return [Figure(f"evidence.verify, 1,000 runs of {size // 1000} KB", took, None, "s", "<= 10", took <= 10)]
 
 
-BENCHES = {"list": bench_list, "sca": bench_sca, "large": bench_large, "verify": bench_verify}
+def bench_staging() -> list[Figure]:
+    """`inv staging.up` warm, `staging.down`, and 100,000 items by `staging.seed`; ends with the environment down."""
+    times: dict[str, list[float]] = {"up": [], "seed --items 100000": [], "down": []}
+    quietly([*INV, str(KIT), "staging.up"], KIT)
+    quietly([*INV, str(KIT), "staging.down"], KIT)
+    for _ in range(5):
+        for task, took in times.items():
+            name, *options = task.split()
+            took.append(seconds(partial(quietly, [*INV, str(KIT), f"staging.{name}", *options], KIT)))
+    limits = {"up": 8.0, "seed --items 100000": 2.0, "down": 5.0}
+    medians = {task: statistics.median(took) for task, took in times.items()}
+    return [
+        Figure(f"staging.{t}", medians[t], None, "s", f"<= {limits[t]:.0f}", medians[t] <= limits[t]) for t in times
+    ]
+
+
+BENCHES = {
+    "list": bench_list,
+    "sca": bench_sca,
+    "large": bench_large,
+    "verify": bench_verify,
+    "staging": bench_staging,
+}
 
 if __name__ == "__main__":
     main()
