@@ -59,10 +59,10 @@ app.use(httpSpans(), requestLog(log, traceIds), http.middleware, securityHeaders
 app.use(closeWhileDraining(health.isDraining));
 app.use(health.router);
 app.use(limitRate({ perMinute: config.rateLimitPerMinute }));
+app.use(fileRoutes({ storage, dataDir: config.dataDir })); // before express.json: a file may well be JSON
 app.use(express.json({ limit: '100kb' }));
 app.use(itemRoutes({ db, cache, flags, validator }));
 app.use(streams.router, jobRoutes({ db, redis, queue, validator, controls: config.controls }), edge.router);
-app.use(fileRoutes({ storage, dataDir: config.dataDir }));
 app.use(pageRoutes({ db, edge, validator, publicUrl: config.publicUrl }));
 app.get('/openapi.json', (req, res) => { res.json(contract); });
 if (config.controls) app.use(controlRoutes());

@@ -1,6 +1,5 @@
-// Pages may be kept at the edge. Tags and paths map to the addresses under which they were given out, in Redis;
-// revalidation deletes the edge's file for each, so that the next answer is a MISS. What Redis could not note is not
-// given to the edge: nobody could take it back.
+// Pages may be kept at the edge. Their tags map to paths in Redis; revalidation deletes the edge's file of each path, so
+// that the next answer is a MISS. What Redis could not note is not given to the edge: nobody could take it back.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { unlink } from 'node:fs/promises';
@@ -14,7 +13,7 @@ const KEEP_SECONDS = 60;
 const NOTE_SECONDS = 3600; // well longer than an entry can be served, stale included
 const WRONG_SECRETS_PER_MINUTE = 20;
 
-const noteOf = (kind, name) => `edge:${kind}:${name}`;
+const noteOf = (tag) => `edge:tag:${tag}`;
 
 /** Where nginx keeps an entry: the MD5 of proxy_cache_key ($request_uri), under `levels=1:2`. */
 export function entryPath(folder, uri) {
@@ -25,25 +24,24 @@ export function entryPath(folder, uri) {
 export function createEdge({ redis, cacheDir, secret, validator, metrics, log }) {
   const purges = metrics.counter('edge_purged_entries_total', 'Entries that revalidation took out of the edge');
 
-  /** Mark an answer as one that the edge may keep, under tags. */
-  async function keepAtEdge(req, res, tags) {
-    const uri = req.originalUrl;
+  /** Let the edge keep an answer under tags, if it was asked for by its one canonical `path`: notes can't grow at will. */
+  async function keepAtEdge(req, res, path, tags) {
+    res.set('Cache-Control', 'no-store');
+    if (req.originalUrl !== path) return;
     try {
-      const notes = [noteOf('path', req.path), ...tags.map((tag) => noteOf('tag', tag))];
       const pipeline = redis.pipeline();
-      for (const note of notes) pipeline.sadd(note, uri).expire(note, NOTE_SECONDS);
+      for (const tag of tags) pipeline.sadd(noteOf(tag), path).expire(noteOf(tag), NOTE_SECONDS);
       for (const [error] of await pipeline.exec()) if (error) throw error;
       res.set('Cache-Control', `public, max-age=0, s-maxage=${KEEP_SECONDS}, stale-while-revalidate=${KEEP_SECONDS}`);
     } catch (error) {
       log.debug({ error: error.message }, 'page not kept at the edge');
-      res.set('Cache-Control', 'no-store');
     }
   }
 
-  async function purge(uri) {
+  async function purge(path) {
     if (!cacheDir) return 0;
     try {
-      await unlink(entryPath(cacheDir, uri));
+      await unlink(entryPath(cacheDir, path));
       return 1;
     } catch (error) {
       if (error.code === 'ENOENT') return 0;
@@ -51,18 +49,19 @@ export function createEdge({ redis, cacheDir, secret, validator, metrics, log })
     }
   }
 
-  /** Take a tag or a path out of the cache and the edge; gives the addresses and how many entries were there. */
+  /**
+   * Take a tag or a path out of the cache and the edge; gives the paths and how many entries were there. What the edge
+   * is fetching at this moment it may still keep, for as long as any entry.
+   */
   async function revalidate({ path, tag }) {
-    const note = tag ? noteOf('tag', tag) : noteOf('path', path);
-    let uris;
+    let paths = [path];
     try {
-      uris = await redis.smembers(note);
+      if (tag) paths = (await redis.smembers(noteOf(tag))).sort();
       const item = /^(?:item:|\/items\/|\/api\/items\/)(\d+)$/.exec(tag ?? path)?.[1];
-      await redis.del(note, ...(item ? [cacheKey(item)] : []));
+      if (item) await redis.del(cacheKey(item));
     } catch (error) {
       throw Object.assign(unavailable('The notes of what is at the edge can not be reached'), { cause: error });
     }
-    const paths = [...new Set(path ? [...uris, path] : uris)].sort();
     const purged = (await Promise.all(paths.map(purge))).reduce((sum, one) => sum + one, 0);
     purges.inc(purged);
     return { paths, purged };

@@ -34,12 +34,12 @@ export function pageRoutes({ db, edge, validator, publicUrl }) {
   router.get('/style.css', (req, res) => { res.set('Cache-Control', 'public, max-age=3600').type('css').send(STYLE); });
 
   router.get('/', async (req, res) => {
-    if (Object.keys(req.query).length === 0) await edge.keepAtEdge(req, res, ['pages']);
+    await edge.keepAtEdge(req, res, '/', ['pages']);
     res.send(page('Reference service', `<p>The small service that the gates judge, at ${escapeHtml(publicUrl)}.</p>${searchForm('')}`));
   });
 
   router.get('/about', async (req, res) => {
-    if (Object.keys(req.query).length === 0) await edge.keepAtEdge(req, res, ['pages']);
+    await edge.keepAtEdge(req, res, '/about', ['pages']);
     res.send(page('About', '<p>Its contract is <a href="/openapi.json">openapi.json</a>.</p>'));
   });
 
@@ -51,14 +51,14 @@ export function pageRoutes({ db, edge, validator, publicUrl }) {
       return;
     }
     const { items, next_cursor: next } = await listItems(db, { limit: PAGE_SIZE, cursor });
-    await edge.keepAtEdge(req, res, ['pages', 'items', ...items.map(({ id }) => `item:${id}`)]);
+    await edge.keepAtEdge(req, res, '/items', ['pages', 'items', ...items.map(({ id }) => `item:${id}`)]);
     res.send(page('Items', searchForm('') + itemLinks(items) + (next ? `<a href="/items?cursor=${next}">More</a>` : '')));
   });
 
   router.get('/items/:id', async (req, res) => {
     const item = await findItem(db, readId(req));
     if (!item) throw new Problem(404, 'There is no such item');
-    if (Object.keys(req.query).length === 0) await edge.keepAtEdge(req, res, ['pages', `item:${item.id}`]);
+    await edge.keepAtEdge(req, res, `/items/${item.id}`, ['pages', `item:${item.id}`]);
     res.send(page(item.name, `<p>${escapeHtml(item.description)}</p><p>${(item.price_cents / 100).toFixed(2)}, ${item.quantity} in stock</p>`));
   });
 

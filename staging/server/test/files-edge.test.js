@@ -35,6 +35,14 @@ describe('files and revalidation', () => {
     assert.equal((await fetch(`${service.url}/api/files/${name}`)).status, 404);
   });
 
+  test('a file of JSON is a file, and not a body to be understood', async () => {
+    const url = `${service.url}/api/files/test-${randomUUID()}.json`;
+    const stored = await fetch(url, { method: 'PUT', body: '{"half": ', headers: { 'Content-Type': 'application/json' } });
+    assert.equal(stored.status, 201);
+    assert.equal(await (await fetch(url)).text(), '{"half": ');
+    await fetch(url, { method: 'DELETE' });
+  });
+
   test('an empty file is a file', async () => {
     const url = `${service.url}/api/files/test-${randomUUID()}`;
     assert.equal((await (await fetch(url, { method: 'PUT' })).json()).bytes, 0);
@@ -73,6 +81,13 @@ describe('purging', () => {
   before(async () => {
     place = await isolate(own, 15);
     service = await start(own, 'index.js', place.env);
+  });
+
+  test('only a page asked for by its own path may be kept', async () => {
+    const { id } = await createItem(service.url);
+    const kept = async (path) => /s-maxage/.test((await fetch(service.url + path)).headers.get('cache-control'));
+    for (const path of ['/', '/about', '/items', `/items/${id}`]) assert.ok(await kept(path), path);
+    for (const path of ['/?a=1', '/ABOUT', '/items/', '/items?cursor=after-1', `/items/${id}?a`, `/items/${id}/`]) assert.ok(!await kept(path), path);
   });
 
   test('a tag takes away the entries and the cached item, and leaves others', async () => {
