@@ -106,6 +106,8 @@ def staging() -> list[Row]:
     config = load_config(str(KIT), "staging")
     print("\n== staging ==", flush=True)
 
+    was_up = environment.is_up(config)
+
     def up() -> str:
         try:
             site, notes = environment.up(config)
@@ -123,8 +125,8 @@ def staging() -> list[Row]:
         rows = [timed("staging.up", "ready", None, up)]
         rows += [gate(check, "staging/server", "pass") for check in ("security.sca", "security.sbom")]
     finally:
-        ended = timed("staging.down", "down", None, down)
-    return [*rows, ended]
+        ended = [] if was_up else [timed("staging.down", "down", None, down)]  # what was up before stays up
+    return [*rows, *ended]
 
 
 def timed(what: str, expected: str, run: Path | None, question: Callable[[], Any]) -> Row:

@@ -17,7 +17,7 @@ from truegate.errors import ConfigError, InconclusiveError
 from truegate.masking import Masker
 from truegate.progress import Progress
 from truegate.remembered import TOOLS_DIR
-from truegate.tools import FoundTool, Tool, find, row
+from truegate.tools import FoundTool, Tool, find, kept_source, row
 
 TIMEOUT_SECONDS = 1800.0
 # Where packages come from is the machine's own matter: mirrors and certificates set for pip and Go stay in force.
@@ -56,7 +56,7 @@ def install(name: str, *, quiet: bool = False) -> FoundTool:
             f"{error.filename or home} can't be written: {error.strerror}",
             "make room or mend the permissions of the kit's folder, then run the same command",
         ) from error
-    return replace(find(name, program), source=".tools")
+    return replace(find(name, program), source=kept_source(tool))
 
 
 def _is_complete(marker: Path, lock: str) -> bool:

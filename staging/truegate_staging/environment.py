@@ -71,6 +71,11 @@ def up(config: Config) -> tuple[Site, list[str]]:
     return site, notes
 
 
+def is_up(config: Config) -> bool:
+    """Tell whether a supervisor runs here."""
+    return supervise.states(present(config)) is not None
+
+
 def down(config: Config) -> Site:
     """End every part and the supervisor, and see that no process of theirs is left."""
     site = present(config)
@@ -109,6 +114,11 @@ def holders_of(site: Site) -> list[str]:
         + (f"process {holder.pid}: {holder.command[:120]}" if holder.pid else holder.command)
         for holder in holders(names)
     ]
+
+
+def left_over(site: Site) -> list[str]:
+    """Say who listens on the environment's ports while no supervisor runs."""
+    return holders_of(site) if supervise.states(site) is None else []
 
 
 def _check_ports(site: Site) -> None:

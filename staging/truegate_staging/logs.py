@@ -17,14 +17,15 @@ EVERY_SECONDS = 0.2  # between two looks at a log that is followed
 
 
 def log_of(site: Site, part: str) -> Path:
-    """Give the log of a part; raises ConfigError for a part that there is not, or that wrote nothing yet."""
+    """Give the newest log of a part; raises ConfigError for a part that there is not, or that wrote nothing yet."""
     names = [*(one.name for one in PARTS), "supervisor"]
     if part not in names:
         raise ConfigError(f"no part is named {part!r}", f"choose from: {', '.join([*names, 'all'])}")
-    path = site.log(part)
-    if not path.exists():
-        raise ConfigError(f"{part} has written nothing: there is no {path}", "inv staging.up starts it")
-    return path
+    own = (site.folder / "log" / "service").glob(f"{part}.*.log")  # service and worker keep files of their own
+    paths = [path for path in (*own, site.log(part)) if path.exists()]
+    if not paths:
+        raise ConfigError(f"{part} has written nothing: there is no {site.log(part)}", "inv staging.up starts it")
+    return max(paths, key=lambda path: path.stat().st_mtime)
 
 
 def follow(path: Path) -> Iterator[str]:

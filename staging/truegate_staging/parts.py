@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from truegate import runner
 from truegate_staging.site import STAGING, Site, publish
 
+OPTIONAL = ("LOG_LEVEL", "LOG_FILE_KIB", "LOG_FILE_COUNT", "OTEL_TRACES_SAMPLER_ARG", "DB_POOL_MAX", "DRAIN_SECONDS",
+            "RATE_LIMIT_PER_MINUTE")  # fmt: skip
 TIMEOUT_SECONDS = 2.0  # of one question; who starts a part asks again until its own time is over
 Ask = Callable[[Site], str | None]
 
@@ -109,7 +111,15 @@ def _storage(site: Site) -> list[str]:
 
 
 def _toxiproxy(site: Site) -> list[str]:
-    argv = [program(site, "toxiproxy-server"), "-host", "127.0.0.1", "-port", str(site.port("toxiproxy"))]
+    argv = [
+        "env",
+        "LOG_LEVEL=info",
+        program(site, "toxiproxy-server"),
+        "-host",
+        "127.0.0.1",
+        "-port",
+        str(site.port("toxiproxy")),
+    ]
     return [*argv, "-config", str(site.folder / "conf" / "toxiproxy.json")]
 
 
@@ -132,7 +142,7 @@ PARTS = (
     Part("storage", "versitygw", "storage", _storage, answers("storage", "/", 403)),
     Part("toxiproxy", "toxiproxy-server", "toxiproxy", _toxiproxy, answers("toxiproxy", "/version"), optional=True),
     Part("service", "node", "service", _node("index.js"), answers("service", "/readyz")),
-    Part("worker", "node", "worker-metrics", _node("worker.js"), answers("worker-metrics", "/metrics")),
+    Part("worker", "node", "worker-metrics", _node("worker.js"), answers("worker-metrics", "/readyz")),
     Part("edge", "nginx", "edge", _nginx, answers("edge", "/livez"), stop="QUIT", optional=True),
 )  # fmt: skip
 
@@ -145,6 +155,7 @@ def service_variables(site: Site, parts: set[str]) -> dict[str, str]:
             variables[name] = variables[name].replace(f":{site.port(f'{part}-proxied')}", f":{site.port(part)}")
     collector = f"http://127.0.0.1:{site.port('collector')}" if "collector" in parts else ""
     log = site.folder / "log" / "service"
+    variables |= {name: os.environ[name] for name in OPTIONAL if name in os.environ}
     return variables | {
         "TRUEGATE_PROFILE": "staging",
         "TRUEGATE_CONTROLS": os.environ.get("TRUEGATE_CONTROLS", ""),

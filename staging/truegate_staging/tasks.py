@@ -56,7 +56,10 @@ def status(_context: Context) -> None:
     from truegate_staging import environment
 
     with user_errors():
-        ready = _show(environment.present(_config()))
+        site = environment.present(_config())
+        ready = _show(site)
+        for left in environment.left_over(site):
+            print(f"without a supervisor: {left}; inv staging.up or staging.down ends it, if it is of this environment")
         leave(PASS if ready else INCONCLUSIVE)
 
 
@@ -105,18 +108,24 @@ def seed(_context: Context, items: int = 1000, number: int = 1) -> None:
 def logs(_context: Context, part: str, grep: str = "", follow: bool = False) -> None:
     """Print the log of a part, or of all."""
     from truegate import runner
+    from truegate.errors import ConfigError
     from truegate.finish import user_errors
     from truegate_staging import environment
     from truegate_staging import logs as reading
 
     with user_errors():
         site, wanted = environment.present(_config()), reading.matcher(grep)
+        if part == "all" and follow:
+            raise ConfigError(
+                "all parts can't be followed at once", "follow one part, or run it again without --follow"
+            )
         if part == "all":
-            print("\n".join(line for line in reading.gathered(site) if wanted.search(line)))
+            for line in filter(wanted.search, reading.gathered(site)):
+                print(line)
             return
         path = reading.log_of(site, part)
         lines = path.read_text(encoding="utf-8", errors="replace") if grep else runner.tail(path, 50)
-        print("\n".join(line for line in lines.splitlines() if wanted.search(line)))
-        for line in reading.follow(path) if follow else ():
-            if wanted.search(line):
-                print(line, flush=True)
+        for line in filter(wanted.search, lines.splitlines()):
+            print(line)
+        for line in filter(wanted.search, reading.follow(path) if follow else ()):
+            print(line, flush=True)

@@ -53,10 +53,12 @@ def list_(_context: Context, target: str = ".", evidence: str = "") -> None:
 def show(_context: Context, run: list[str], target: str = ".", evidence: str = "", json: bool = False) -> None:
     """Show a kept run's verdict (default: newest)."""
     from truegate.finish import show_kept, user_errors
+    from truegate.history import rows_of
 
     with user_errors():
         folders = _runs(target, evidence, run)
-        for folder in folders if run else folders[-1:]:
+        newest = rows_of(folders)[0].run_id
+        for folder in folders if run else [path for path in folders if path.name == newest]:
             show_kept(folder, as_json=json)
 
 
