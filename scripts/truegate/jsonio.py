@@ -61,7 +61,7 @@ def dumps(value: Any) -> bytes:
 def unique(pairs: list[tuple[str, Any]], fold: Callable[[str], str] = str) -> dict[str, Any]:
     """Make a dict of pairs; raises ValueError for keys that are equal after `fold`."""
     record = dict(pairs)
-    if len({*map(fold, record)}) != len(pairs):
+    if len(record if fold is str else {*map(fold, record)}) != len(pairs):
         twice = Counter(fold(key) for key, _ in pairs).most_common(1)[0][0]
         case = "" if fold is str else ", perhaps in another case"
         raise ValueError(f"the key {twice[:80]!r} stands twice in one object{case}")

@@ -76,7 +76,8 @@ def _plain_files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 def _place_faults(folder: Path, meta: Meta) -> Iterator[str]:
     """Tell a run that was put in another's place: its folder is named after its check and itself."""
-    named, own = "/".join(folder.resolve().parts[-3:]), f"{meta.check.replace('.', '/')}/{meta.run_id}"
+    place = os.path.abspath(folder)  # noqa: PTH100  resolve() asks the disk about each part
+    named, own = "/".join(place.rsplit("/", 3)[1:]), f"{meta.check.replace('.', '/')}/{meta.run_id}"
     if named != own:
         yield f"the folder {named} holds the run {own}: it was moved, renamed, or put in place of another"
 

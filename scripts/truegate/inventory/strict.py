@@ -14,7 +14,7 @@ import yaml
 from truegate import jsonio
 
 CONFLICT_MARK = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})(?:[ \r\n]|$)", re.MULTILINE)
-JSON_OBJECT = re.compile(r'"((?:[^"\\\n]|\\.)*)"\s*:\s*\{')
+JSON_OBJECT = re.compile(r'"([^"\\\n]*(?:\\.[^"\\\n]*)*)"\s*:\s*\{')
 MAX_DEPTH = 100  # real ones nest less than 20 deep, and YAML scanners take quadratic time on brackets
 
 
