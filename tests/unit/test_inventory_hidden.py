@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from test_inventory_discover import find, paths  # type: ignore[import-not-found]
 
 from truegate.checks.inputs import OF_THE_KIT
-from truegate.inventory.discover import discover
 from truegate.inventory.read import read_inventory
 from truegate.inventory.records import Discovery
 
@@ -22,14 +21,6 @@ def plant(folder: Path, *names: str, text: str = "{}\n") -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-
-
-def find(folder: Path, *excluded: str, leave_out: Iterable[Path] = ()) -> Discovery:
-    return discover(folder, leave_out=list(leave_out), excluded=excluded)
-
-
-def paths(found: Discovery) -> list[str]:
-    return [file.path for file in found.files]
 
 
 def messages(found: Discovery) -> list[str]:

@@ -137,7 +137,7 @@ def _advisories(
 ) -> tuple[Measurement, Measurement, list[Reason], list[str]]:
     """Measure how old the advisory data is and whether any of it is public."""
     started = datetime.fromisoformat(meta.generated_at)
-    ages, dated_reports = list[timedelta | None](), list[EngineReport]()
+    ages: dict[str, timedelta | None] = {}
     kinds, problems, notes = [], [], []
     for report in reports:
         source, described, withdrawn, dates = _provenance(folder, report)
@@ -146,17 +146,16 @@ def _advisories(
         notes.append(f"{report.engine} advisories: {described}, dated {dated}")
         notes += [f"withdrawn, not counted: {name}" for name in withdrawn]
         if source != SERVICE:
-            dated_reports.append(report)
-            ages.append(started - min(dates) if dates else None)
+            ages[report.engine] = started - min(dates) if dates else None
         if dates and max(dates) - started > CLOCK_SLACK:
             message = "the advisory data is dated later than this run: one of the two clocks is wrong"
             problems.append(Reason("clock", "unreliable", message, "set the clock, then run again"))
         if len(set(dates)) > 1 and not meta.external:
             message = f"{report.engine} tells another date of its advisory data than was noted when that was fetched"
             problems.append(Reason("disagree", "unreliable", message, "inv security.db.update, then run again"))
-    known = [age for age in ages if age is not None]
+    known = [age for age in ages.values() if age is not None]
     hours = round(max(known) / timedelta(hours=1), 1) if known and len(known) == len(ages) else None
-    undated = [report.engine for report, known_age in zip(dated_reports, ages, strict=True) if known_age is None]
+    undated = [report.engine for report in reports if ages.get(report.engine) is None]
     why = f"{' and '.join(undated)} does not date its data" if hours is None else None
     if why and meta.external:
         why += "; trivy-version.json (`trivy version --format json`) beside the report tells it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
@@ -202,13 +203,11 @@ def _follow_includes(walk: _Walk) -> None:
 
 def _included(walk: _Walk, path: str) -> list[str]:
     file = walk.files[path]
-    try:
+    with contextlib.suppress(OSError, *SYNTAX_ERRORS, *SHAPE_ERRORS):  # read_inventory tells
         if file.format == "requirements":
             return includes(decode((walk.root / path).read_bytes()))
         if file.role == "manifest" and file.ecosystem == "pypi":
             return included_files(file.format, parse(file.format, decode((walk.root / path).read_bytes())))
-    except (OSError, *SYNTAX_ERRORS, *SHAPE_ERRORS):
-        pass  # read_inventory tells
     return []
 
 
