@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from truegate.checks import sca_result
 from truegate.checks.findings import merge
 from truegate.checks.listed import LISTS, differences, write_lists
 from truegate.checks.witness import compare, second_reading
 from truegate.inventory.records import Inventory, LockfileReading
-from truegate.model import Finding, LockedPackage
+from truegate.model import Finding, LockedPackage, Meta, Target
 from truegate.parsers.engine import EngineReport, Hit
 
 LODASH = LockedPackage("npm", "lodash", "4.17.4", "runtime", "web/package-lock.json", 12, introduced_by=("express",))
@@ -250,3 +252,10 @@ def test_what_the_engine_reads_and_we_do_not_is_told_for_the_bill_of_materials()
     looked, problems, _ = second_reading(report(packages={}), read, set())
     assert problems == []
     assert [(look.seen, look.minimum) for look in looked] == [(0, 1)]
+
+
+def test_an_engine_that_does_not_date_its_data_is_named(tmp_path: Path) -> None:
+    target = Target("shop", None, None, None)
+    meta = Meta("security.sca", "x", "complete", "2030-01-15T10:00:00Z", None, "0.1.0", target, None)
+    age = sca_result._advisories(tmp_path, meta, [EngineReport("snyk", None, ())])[0]
+    assert (age.value, age.reason) == (None, "snyk does not date its data")
